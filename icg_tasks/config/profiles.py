@@ -1,0 +1,48 @@
+"""Profiles: each a function returning all settings. Add one here and one line in PROFILES."""
+
+from collections.abc import Callable
+
+from icg_tasks.config.settings import (
+    AdapterSettings,
+    BackboneSettings,
+    CoverSettings,
+    FeatureSettings,
+    IntakeSettings,
+    PreferenceSettings,
+    Settings,
+    SparkSettings,
+)
+
+
+def tiny() -> Settings:
+    """The embedded default: the shipped tiny stack on two CPU cores, a local folder as object store."""
+    return Settings(profile="tiny")
+
+
+def production() -> Settings:
+    """Public checkpoints on GPU nodes, S3, Spark on a cluster. Override store and spark.master for your platform."""
+    return Settings(
+        profile="production",
+        store="s3://icg-covers/prod",
+        work_folder="/var/lib/icg",
+        source="platform",
+        intake=IntakeSettings(catch_up_days=3),
+        backbones=BackboneSettings(
+            encoder="openai/clip-vit-large-patch14",
+            language_model="Qwen/Qwen2.5-VL-3B-Instruct",
+            denoiser="stabilityai/stable-diffusion-xl-base-1.0",
+            aesthetic="",
+            warm_adapter="",
+        ),
+        features=FeatureSettings(window_days=60, half_life_days=21.0, num_segments=512, min_segment_users=200,
+                                 num_top_segments=128, kmeans_dimensions=64),
+        preference=PreferenceSettings(train_days=14, rank=128, hidden=512, batch_size=16_384),
+        adapter=AdapterSettings(num_meta_tokens=77, num_user_tokens=8, connector_layers=6, connector_heads=16,
+                                alignment_steps=2_000, reward_steps=400, learning_rate=1e-4, lora_steps=500),
+        covers=CoverSettings(items_per_segment=1_000, candidates=4, steps=25, guidance=5.0, size_pixels=1024,
+                             batch_size=4, shard_size=512),
+        spark=SparkSettings(master="yarn", shuffle_partitions=400, driver_memory="8g"),
+    )
+
+
+PROFILES: dict[str, Callable[[], Settings]] = {"tiny": tiny, "production": production}

@@ -1,0 +1,178 @@
+"""The settings tree: nested frozen dataclasses, one per wing. Plain values only, so ``--set section.field=value`` can reach
+every leaf. Secrets are never settings: they come from the environment alone.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """The embedded world (simulation only; production reads real logs)."""
+
+    seed: int = 7
+    num_items: int = 640
+    new_items_per_day: int = 4
+    num_users: int = 20_000
+    new_users_per_day: int = 60
+    impressions_per_day: int = 100_000
+    num_days: int = 10
+    late_share: float = 0.010
+    duplicate_share: float = 0.005
+    malformed_share: float = 0.004
+    exploration: float = 0.5  # share of impressions that show the item's own cover although a personalised one is up
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeSettings:
+    """Validation, quarantine and the failure budget."""
+
+    max_quarantined_share: float = 0.05
+    min_volume_ratio: float = 0.4  # against the median of the trailing week
+    max_volume_ratio: float = 2.5
+    max_click_rate_shift: float = 0.5  # relative change of the click rate against the trailing week
+    late_days: int = 3
+    catch_up_days: int = 10  # validate also earlier days that have raw data but no clean partition yet
+    max_image_bytes: int = 20_000_000
+    max_image_pixels: int = 40_000_000
+    surfaces: str = "home,search,similar"
+    max_position: int = 63
+    min_click_rate: float = 0.001
+    max_click_rate: float = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSettings:
+    """Checkpoints by local folder or hub id; ``zoo:`` stands for the shipped tiny stack's folder."""
+
+    encoder: str = "zoo:dual_encoder"
+    language_model: str = "zoo:language_model"
+    language_family: str = "qwen2_5_vl"
+    denoiser: str = "zoo:denoiser"
+    denoiser_family: str = "sdxl"
+    aesthetic: str = "zoo:aesthetic"
+    warm_adapter: str = "zoo:adapter"  # empty: start from nothing
+    precision: str = "auto"  # auto | float32 | bfloat16
+    device: str = "auto"  # auto | cpu | cuda
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """User vectors and segments."""
+
+    window_days: int = 10
+    half_life_days: float = 7.0
+    prior_weight: float = 20.0  # shrinks users with few impressions towards zero
+    num_segments: int = 12
+    min_segment_users: int = 50
+    num_top_segments: int = 6
+    history_length: int = 8
+    num_top_items: int = 64
+    kmeans_seed: int = 11
+    kmeans_dimensions: int = 24
+    kmeans_max_iterations: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreferenceSettings:
+    """The preference model: click from user vector, cover image features, item, position."""
+
+    train_days: int = 6
+    held_out_user_share: float = 0.1
+    rank: int = 48
+    hidden: int = 128
+    epochs: int = 3
+    batch_size: int = 4096
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    bootstrap_samples: int = 200
+    seed: int = 3
+    max_canary_calibration: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """ICG: meta tokens, connector, gated user refinement, its training."""
+
+    num_meta_tokens: int = 8
+    connector_layers: int = 2
+    connector_heads: int = 4
+    num_user_tokens: int = 4
+    user_dropout: float = 0.15
+    alignment_steps: int = 0  # a warm start needs none
+    reward_steps: int = 60
+    batch_size: int = 16
+    learning_rate: float = 4e-4
+    reward_gradient_steps: int = 4
+    preference_weight: float = 1.0
+    relevance_weight: float = 0.5
+    aesthetic_weight: float = 0.2
+    denoising_weight: float = 0.2
+    anchor_weight: float = 0.2
+    dispersion_weight: float = 0.1
+    reward_cap: float = 3.0
+    ema_decay: float = 0.98
+    checkpoint_every: int = 20
+    evaluate_every: int = 20
+    seed: int = 5
+    lora_rank: int = 8
+    lora_steps: int = 0  # adapt-denoiser: 0 = the catalogue's covers are what the denoiser already draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverSettings:
+    """What is generated for whom, and how it is written."""
+
+    items_per_segment: int = 48
+    variants: int = 1
+    candidates: int = 4  # images drawn per cover; the preference model keeps the best
+    steps: int = 8
+    guidance: float = 2.0
+    personalisation: float = 1.0
+    batch_size: int = 32
+    shard_size: int = 96
+    segment_tolerance: float = 0.02  # cosine drift below which a segment's covers are kept
+    webp_quality: int = 92
+    size_pixels: int = 64
+    seed: int = 17
+    min_subject_relevance: float = -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Arms and the table."""
+
+    num_segments: int = 6
+    items_per_segment: int = 24
+    best_of: int = 8
+    catalogue_covers: int = 1024  # per subject, for best_achievable
+    users_per_segment: int = 400
+    bootstrap_samples: int = 1000
+    seed: int = 23
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkSettings:
+    """Spark session settings; a cluster is a master URL away."""
+
+    master: str = "local[*]"
+    shuffle_partitions: int = 4
+    driver_memory: str = "2g"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything. ``store`` is ``file:///folder``, a plain folder, or ``s3://bucket/prefix``."""
+
+    profile: str = "tiny"
+    store: str = ".demo/store"
+    work_folder: str = ".cache/work"  # local scratch: resumable checkpoints, staging
+    source: str = "world"  # world | classics | … : what the report may claim about looks
+    world: WorldSettings = field(default_factory=WorldSettings)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
+    backbones: BackboneSettings = field(default_factory=BackboneSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    preference: PreferenceSettings = field(default_factory=PreferenceSettings)
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    covers: CoverSettings = field(default_factory=CoverSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    spark: SparkSettings = field(default_factory=SparkSettings)

@@ -1,0 +1,133 @@
+"""A local folder as object store: atomic rename for visibility, a lock file for conditional writes."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.partitions import checked_key
+
+_HIDDEN = ".icg"
+
+
+class FolderStore:
+    """Objects are files below ``root``; ``root/.icg`` holds the lock and half-written files, invisible to readers."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._staging = self.root / _HIDDEN / "staging"
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self.root)
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes; raises DataMissing."""
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise DataMissing(f"no object {key!r} in {self.uri}") from None
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str] | None:
+        """Bytes and content hash, or None."""
+        try:
+            data = self.get(key)
+        except DataMissing:
+            return None
+        return data, hashlib.sha256(data).hexdigest()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write or overwrite, visible at once and whole."""
+        self._replace(self._path(key), data)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Exactly one of many racers gets True."""
+        path = self._path(key)
+        with self._lock():
+            if path.exists():
+                return False
+            self._replace(path, data)
+            return True
+
+    def put_if_match(self, key: str, data: bytes, etag: str) -> bool:
+        """Overwrite only the version with this etag."""
+        with self._lock():
+            found = self.get_with_etag(key)
+            if found is None or found[1] != etag:
+                return False
+            self._replace(self._path(key), data)
+            return True
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """All keys that start with the prefix, sorted."""
+        folder = self.root / prefix.rpartition("/")[0]
+        found = []
+        for parent, folders, names in os.walk(folder):
+            if Path(parent) == self.root:
+                folders[:] = [name for name in folders if name != _HIDDEN]
+            relative = Path(parent).relative_to(self.root).as_posix()
+            found += [name if relative == "." else f"{relative}/{name}" for name in names]
+        yield from sorted(key for key in found if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove; silent where there is nothing."""
+        self._path(key).unlink(missing_ok=True)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Copy a file in."""
+        target = self._path(key)
+        with self._staged(target) as staged, path.open("rb") as source, staged.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object out."""
+        partial = path.with_name(path.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(self.get(key))
+        partial.replace(path)
+
+    def local_path(self, key: str) -> Path | None:
+        """The file itself."""
+        return self._path(key)
+
+    def address(self, key: str) -> str:
+        """The file's absolute path."""
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        with self._staged(path) as staged:
+            staged.write_bytes(data)
+
+    @contextmanager
+    def _staged(self, target: Path) -> Iterator[Path]:
+        self._staging.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._staging)
+        os.close(handle)
+        staged = Path(name)
+        try:
+            yield staged
+            staged.chmod(0o644)
+            staged.replace(target)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        (self.root / _HIDDEN).mkdir(parents=True, exist_ok=True)
+        with (self.root / _HIDDEN / "lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
