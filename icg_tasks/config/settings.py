@@ -32,6 +32,8 @@ class IntakeSettings:
     max_click_rate_shift: float = 0.5  # relative change of the click rate against the trailing week
     late_days: int = 3
     catch_up_days: int = 10  # validate also earlier days that have raw data but no clean partition yet
+    max_raw_file_bytes: int = 2_000_000_000  # of one raw file, as stored and as decoded
+    max_title_characters: int = 300
     max_image_bytes: int = 20_000_000
     max_image_pixels: int = 40_000_000
     surfaces: str = "home,search,similar"

@@ -61,6 +61,15 @@ def checked_key(key: str) -> str:
     return key
 
 
+def reference_image_key(reference_image: str) -> str:
+    """Store key of an item's reference image; takes a key with or without the leading ``raw/images/``. Raises DataCorrupt.
+
+    >>> reference_image_key("covers/5.jpg") == reference_image_key("raw/images/covers/5.jpg") == "raw/images/covers/5.jpg"
+    True
+    """
+    return checked_key(f"{IMAGES_RAW}/{reference_image.removeprefix(IMAGES_RAW + '/')}")
+
+
 def stage_run_key(stage: str, run_date: date, part: str = "") -> str:
     """Where a stage's closing line is kept for the report; ``part`` tells mapped tasks apart.
 

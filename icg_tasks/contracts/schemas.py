@@ -25,7 +25,7 @@ RAW_IMPRESSIONS = pa.schema(
         ("dwell_seconds", pa.float64()),
     ]
 )
-# A snapshot of the whole catalogue. reference_image is a key below raw/images/.
+# A snapshot of the whole catalogue. reference_image is a key below raw/images/ (the leading raw/images/ may be left out).
 RAW_ITEMS = pa.schema(
     [
         ("item_id", pa.string()),
@@ -55,7 +55,7 @@ ITEMS = pa.schema(
     [
         ("item_id", pa.string()),
         ("title", pa.string()),
-        ("reference_image", pa.string()),
+        ("reference_image", pa.string()),  # whole store key: raw/images/…
         ("category", pa.string()),
         ("language", pa.string()),
         ("updated_at", TIMESTAMP),

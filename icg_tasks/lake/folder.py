@@ -68,6 +68,13 @@ class FolderStore:
         """Whether there is an object."""
         return self._path(key).is_file()
 
+    def size(self, key: str) -> int:
+        """Bytes of the file; raises DataMissing."""
+        path = self._path(key)
+        if not path.is_file():
+            raise DataMissing(f"no object {key!r} in {self.uri}")
+        return path.stat().st_size
+
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, sorted."""
         folder = self.root / prefix.rpartition("/")[0]

@@ -87,6 +87,15 @@ class S3Store:
             raise self._explained(error, key) from error
         return True
 
+    def size(self, key: str) -> int:
+        """Bytes of the object by a HEAD request; raises DataMissing."""
+        try:
+            return int(self._client.head_object(Bucket=self.bucket, Key=self._full(key))["ContentLength"])
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                raise DataMissing(f"no object {key!r} in {self.uri}") from None
+            raise self._explained(error, key) from error
+
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, in S3's own (sorted) order."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)

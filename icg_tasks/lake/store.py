@@ -41,6 +41,10 @@ class ObjectStore(Protocol):
         """Whether there is an object."""
         ...
 
+    def size(self, key: str) -> int:
+        """Bytes of the object, without reading it; raises DataMissing."""
+        ...
+
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, sorted."""
         ...
