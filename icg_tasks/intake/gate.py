@@ -1,0 +1,43 @@
+"""The gate: refuses a day whose failure budget is spent or that fails a critical expectation, and says what to do.
+
+Knows counts and findings; reads and writes nothing.
+"""
+
+from collections.abc import Sequence
+
+from icg_tasks.contracts.errors import GateRefused
+from icg_tasks.intake.great import Finding
+
+
+def open_gate(
+    subject: str,
+    *,
+    raw_rows: int,
+    clean_rows: int,
+    charged_rows: int,
+    max_share: float,
+    findings: Sequence[Finding],
+    advice: str,
+) -> None:
+    """Pass, or raise GateRefused naming every reason.
+
+    ``charged_rows``: quarantined rows that count against the budget. One single bad row never spends it, however small the day.
+    ``subject`` and ``advice``: what was judged, and where to look.
+    """
+    faults = []
+    share = charged_rows / raw_rows if raw_rows else 1.0
+    if clean_rows == 0:
+        faults.append(f"no usable row is left of {raw_rows}; deliver the day again")
+    elif charged_rows > max(1.0, max_share * raw_rows):
+        faults.append(
+            f"{charged_rows} of {raw_rows} rows ({share:.1%}) are in quarantine, the limit is {max_share:.1%}; mend them at the "
+            "source, or raise intake.max_quarantined_share for this run"
+        )
+    for finding in findings:
+        if finding.critical and not finding.success and clean_rows:
+            where = f" of {finding.column}" if finding.column else ""
+            faults.append(
+                f"expectation '{finding.label}'{where}: saw {finding.observed}, limit {finding.limit}; {finding.advice}"
+            )
+    if faults:
+        raise GateRefused(f"{subject} refused, nothing published to clean/: " + " | ".join(faults) + f". {advice}")

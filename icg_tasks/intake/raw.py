@@ -1,0 +1,163 @@
+"""One day of a raw data set as it lies in the store: every file that can be read as a table, and why the others cannot.
+
+Files come from outside: names, sizes and content are not trusted. Sizes are bounded before reading and again before
+decoding. Does not know what the columns mean.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing
+from icg_tasks.contracts.partitions import PARTITION_MANIFEST, checked_key, partition_prefix
+from icg_tasks.lake.partitions import Partition, find_partition
+from icg_tasks.lake.store import ObjectStore
+
+OWN_WRITER = "part-"  # files our own partition writer makes: when a manifest no longer lists one, it is a left-over
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadFile:
+    """A file no row could be read from; ``rows`` is what it should have held, None where only its ``size`` in bytes hints at it."""
+
+    key: str
+    reason: str
+    detail: str
+    rows: int | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawDay:
+    """``tables`` by file key in key order, ``readable_bytes`` as stored; ``metadata`` of the manifest, where there is one."""
+
+    tables: dict[str, pa.Table]
+    bad_files: list[BadFile]
+    readable_bytes: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def readable_rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.num_rows for table in self.tables.values())
+
+    @property
+    def lost_rows(self) -> int:
+        """Rows of the bad files: as promised by the manifest, else by size at the readable files' bytes per row, at least 1."""
+        row_bytes = self.readable_bytes / self.readable_rows if self.readable_rows else float("inf")
+        return sum(max(1, int(file.size / row_bytes)) if file.rows is None else file.rows for file in self.bad_files)
+
+
+class _Unreadable(Exception):
+    def __init__(self, reason: str, detail: str, *, rows: int | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.rows = rows
+
+
+def raw_day_exists(store: ObjectStore, dataset: str, day: date) -> bool:
+    """Whether anything but hidden files lies below the day's prefix."""
+    return bool(_file_keys(store, dataset, day))
+
+
+def read_raw_day(store: ObjectStore, dataset: str, day: date, *, max_file_bytes: int) -> RawDay:
+    """Every file of the day; raises DataMissing where there is none."""
+    keys = _file_keys(store, dataset, day)
+    manifest, complaint = _manifest(store, dataset, day)
+    listed = {file.key: file.rows for file in manifest.files} if manifest else {}
+    if manifest:
+        keys = [key for key in keys if key in listed or not key.rpartition("/")[2].startswith(OWN_WRITER)]
+    if not keys and not listed:
+        raise DataMissing(
+            f"no files below {store.address(partition_prefix(dataset, day))}; the platform (or `icg simulate`, `icg ingest`) "
+            f"writes {dataset} for {day} first"
+        )
+    tables: dict[str, pa.Table] = {}
+    bad = [complaint] if complaint else []
+    readable_bytes = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for key in sorted({*keys, *listed}):
+            size = _size(store, key)
+            try:
+                tables[key] = _read(store, key, size, max_file_bytes, Path(scratch))
+                readable_bytes += size or 0
+            except _Unreadable as error:
+                rows = error.rows if error.rows is not None else listed.get(key)
+                bad.append(BadFile(key=key, reason=error.reason, detail=str(error), rows=rows, size=size or 0))
+    return RawDay(tables=tables, bad_files=bad, readable_bytes=readable_bytes, metadata=manifest.metadata if manifest else {})
+
+
+def _file_keys(store: ObjectStore, dataset: str, day: date) -> list[str]:
+    prefix = f"{partition_prefix(dataset, day)}/"
+    return [key for key in store.list(prefix) if not any(part.startswith(("_", ".")) for part in key[len(prefix) :].split("/"))]
+
+
+def _manifest(store: ObjectStore, dataset: str, day: date) -> tuple[Partition | None, BadFile | None]:
+    try:
+        return find_partition(store, dataset, day), None
+    except DataCorrupt as error:
+        key = f"{partition_prefix(dataset, day)}/{PARTITION_MANIFEST}"
+        return None, BadFile(key=key, reason="manifest_unreadable", detail=str(error), rows=0)
+
+
+def _size(store: ObjectStore, key: str) -> int | None:
+    """Bytes of the object, None where it is gone or its name is unsafe."""
+    try:
+        return store.size(key)
+    except (DataMissing, DataCorrupt):
+        return None
+
+
+def _read(store: ObjectStore, key: str, size: int | None, max_file_bytes: int, scratch: Path) -> pa.Table:
+    try:
+        checked_key(key)
+    except DataCorrupt as error:
+        raise _Unreadable("file_name_unsafe", str(error)) from error
+    if size is None:
+        raise _Unreadable("file_missing", "the manifest lists this file, but it is not there")
+    if not key.endswith(".parquet"):
+        raise _Unreadable("file_not_parquet", f"{size} bytes with a name that does not end in .parquet", rows=0)
+    if size > max_file_bytes:
+        raise _Unreadable("file_too_large", f"{size} bytes; intake.max_raw_file_bytes allows {max_file_bytes}")
+    path = store.local_path(key)
+    if path is None:
+        path = scratch / "raw.parquet"
+        store.download(key, path)
+    try:
+        return _decode(path, max_file_bytes)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _Unreadable("file_unreadable", f"not a whole Parquet file: {str(error)[:300]}") from error
+
+
+def _decode(path: Path, max_bytes: int) -> pa.Table:
+    """Text columns are read as dictionaries, so that a small file of one huge repeated text cannot fill the memory."""
+    with pq.ParquetFile(path) as plain:
+        schema = plain.schema_arrow
+        footer = plain.metadata
+        decoded = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    if max(decoded, footer.num_rows) > max_bytes:
+        raise _Unreadable("file_too_large", f"{decoded} bytes once decoded; intake.max_raw_file_bytes allows {max_bytes}")
+    texts = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_binary(item.type)]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read()
+    expanded = sum(_expanded_bytes(column) for column in table.columns)
+    if expanded > max_bytes:
+        raise _Unreadable("file_too_large", f"{expanded} bytes of text; intake.max_raw_file_bytes allows {max_bytes}")
+    return table
+
+
+def _expanded_bytes(column: pa.ChunkedArray) -> int:
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    total = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).fill_null(0)
+        total += pc.sum(lengths.take(chunk.indices.fill_null(0)) if len(chunk.dictionary) else lengths).as_py() or 0
+    return int(total)

@@ -1,0 +1,141 @@
+"""Stage validate-items: the raw catalogue of a day to a clean one, every image decoded once, quarantine, Data Docs, a gate.
+
+A broken image costs its item only. Does not know users. Run: ``icg validate-items --run-date 2026-03-01``.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from icg_tasks.contracts.partitions import ITEMS, ITEMS_RAW, QUARANTINE_ITEMS, partition_prefix
+from icg_tasks.contracts.schemas import ITEMS as SCHEMA
+from icg_tasks.contracts.schemas import RAW_ITEMS, TIMESTAMP
+from icg_tasks.contracts.stages import StageOutcome
+from icg_tasks.intake.columns import Bools, Column
+from icg_tasks.intake.days import DayReport, validate_days
+from icg_tasks.intake.gate import open_gate
+from icg_tasks.intake.great import run_suite
+from icg_tasks.intake.images import CheckedImage, ImageChecker
+from icg_tasks.intake.item_rules import KINDS, duplicate_items, image_keys, image_rules, item_rules
+from icg_tasks.intake.raw import RawDay, read_raw_day
+from icg_tasks.intake.rules import verdicts
+from icg_tasks.intake.sorting import charged_rows, parse_day, provenance, unknown_columns, write_quarantine
+from icg_tasks.intake.windows import trailing_week
+from icg_tasks.lake.partitions import latest_partition_before, read_partition, write_partition
+from icg_tasks.stage import StageContext
+
+
+def run(context: StageContext) -> StageOutcome:
+    """Validate the run date's catalogue and those missing before it; raises GateRefused, DataMissing."""
+    settings = context.settings.intake
+    checker = ImageChecker(store=context.store, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    return validate_days(
+        context,
+        raw=ITEMS_RAW,
+        clean=ITEMS,
+        quarantine=QUARANTINE_ITEMS,
+        validate_day=lambda day: _validate_day(context, day, checker),
+    )
+
+
+def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> DayReport:
+    store, settings = context.store, context.settings.intake
+    raw = read_raw_day(store, ITEMS_RAW, day, max_file_bytes=settings.max_raw_file_bytes)
+    columns = parse_day(raw, KINDS)
+    keys = image_keys(columns["reference_image"])
+    rows = len(keys)
+    rules = item_rules(columns, day, settings)
+    rules.append(duplicate_items(columns, verdicts(rules, rows) == 0))
+    candidates = verdicts(rules, rows) == 0
+    checker.trusted.update(_known_images(context, day))
+    before = checker.decoded
+    checked = checker.check([key for key, good in zip(keys, candidates, strict=True) if good and key is not None])
+    rules += image_rules(keys, checked)
+    found = verdicts(rules, rows)
+    reasons = write_quarantine(store, QUARANTINE_ITEMS, day, raw, found, rules, RAW_ITEMS.names)
+    clean = _clean_table(columns, found == 0, keys, checked)
+    report = _examined(context, day, raw, clean, reasons, charged_rows(found, rules, raw), checker.decoded - before)
+    metadata = {
+        "raw_rows": report.raw_rows,
+        "quarantined": reasons,
+        "unknown_columns": unknown_columns(raw, RAW_ITEMS.names),
+        **provenance(raw),
+    }
+    write_partition(store, ITEMS, day, [clean], schema=SCHEMA, metadata=metadata)
+    context.say(
+        f"{day}: {clean.num_rows} of {report.raw_rows} items clean, {checker.decoded - before} images decoded, "
+        f"{sum(reasons.values())} in quarantine {reasons or ''}"
+    )
+    for key, image in checked.items():
+        if image.reason:
+            context.say(f"{day}: {key}: {image.reason} ({image.detail}); its item stays out")
+    return report
+
+
+def _clean_table(
+    columns: Mapping[str, Column], good: Bools, keys: Sequence[str | None], checked: Mapping[str, CheckedImage]
+) -> pa.Table:
+    """Rows of schema ITEMS by item id."""
+    mask = pa.array(good)
+    texts = {name: columns[name].values.filter(mask) for name in ("item_id", "title", "category", "language")}
+    images = [key for key, kept in zip(keys, good, strict=True) if kept and key is not None]
+    hashes = [checked[key].sha256 for key in images]
+    content = [
+        _content_hash(*entry)
+        for entry in zip(*(texts[name].to_pylist() for name in ("title", "category", "language")), hashes, strict=True)
+    ]
+    table = pa.table(
+        {
+            **texts,
+            "reference_image": pa.array(images, pa.string()),
+            "updated_at": pa.array(columns["updated_at"].values[good], TIMESTAMP),
+            "image_sha256": pa.array(hashes, pa.string()),
+            "content_hash": pa.array(content, pa.string()),
+        }
+    )
+    return table.select(SCHEMA.names).sort_by("item_id")
+
+
+def _content_hash(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def _examined(
+    context: StageContext, day: date, raw: RawDay, clean: pa.Table, reasons: dict[str, int], charged: int, decoded: int
+) -> DayReport:
+    """Suite, Data Docs and gate on the clean rows; raises GateRefused."""
+    from icg_tasks.intake.suites import item_suite
+
+    settings = context.settings.intake
+    raw_rows = raw.readable_rows + raw.lost_rows
+    suite = item_suite(settings, trailing_week(context.store, ITEMS, day))
+    findings, docs = run_suite(context.store, "items", day, clean.to_pandas(), suite)
+    open_gate(
+        f"items of {day}",
+        raw_rows=raw_rows,
+        clean_rows=clean.num_rows,
+        charged_rows=charged,
+        max_share=settings.max_quarantined_share,
+        findings=findings,
+        advice=f"Reasons {reasons}; rows: {context.store.address(partition_prefix(QUARANTINE_ITEMS, day))}; "
+        f"pages: {context.store.address(docs)}",
+    )
+    figures = {
+        "images_decoded": decoded,
+        "quarantined_share": round(charged / max(raw_rows, 1), 6),
+        "expectations": {"passed": sum(finding.success for finding in findings), "of": len(findings)},
+    }
+    return DayReport(day=day, raw_rows=raw_rows, clean_rows=clean.num_rows, quarantined=reasons, docs=docs, figures=figures)
+
+
+def _known_images(context: StageContext, day: date) -> dict[str, str]:
+    """Image key → sha256 of the newest clean catalogue before the day: found good then, need not be decoded again."""
+    past = latest_partition_before(context.store, ITEMS, day)
+    if past is None:
+        return {}
+    table = read_partition(context.store, ITEMS, past, ["reference_image", "image_sha256"])
+    return dict(zip(table.column("reference_image").to_pylist(), table.column("image_sha256").to_pylist(), strict=True))
