@@ -1,0 +1,74 @@
+"""Names of the arms and metrics, and the pairs of segment and item they are compared on. Knows no model and no file.
+
+An arm is a way to choose the image that a segment sees for an item. Every arm is judged on the same pairs.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.holdout import is_held_out_item
+
+OWN: Final = "own_cover"
+PLAIN: Final = "unpersonalised"
+PLAIN_BEST: Final = "unpersonalised_best_of_8"
+PERSONAL: Final = "personalised"
+PERSONAL_BEST: Final = "personalised_best_of_8"
+SWAPPED: Final = "swapped"
+BEST: Final = "best_achievable"
+ARMS: Final = (OWN, PLAIN, PLAIN_BEST, PERSONAL, PERSONAL_BEST, SWAPPED, BEST)
+
+PROBABILITY: Final = "true_click_probability"
+LOGIT: Final = "true_click_logit"
+SUBJECT: Final = "subject_recognised"
+RELEVANCE: Final = "relevance"
+AESTHETIC: Final = "aesthetic"
+PREFERENCE: Final = "preference"
+METRICS: Final = (PROBABILITY, LOGIT, SUBJECT, RELEVANCE, AESTHETIC, PREFERENCE)
+WORLD_METRICS: Final = (PROBABILITY, LOGIT, SUBJECT)
+"""Metrics that need a known truth; the others exist for any data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A segment as evaluation needs it: its users by keyed hash, and its vector (the mean of theirs)."""
+
+    segment_id: str
+    user_ids: Sequence[str]
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutItem:
+    """An item no training of the adapter saw; ``image_bytes`` is its own cover as it came in."""
+
+    item_id: str
+    title: str
+    image_bytes: bytes
+
+
+def held_out_order(item_ids: Sequence[str], seed: int) -> list[str]:
+    """The held-out items among these, in an order that depends on seed and id alone.
+
+    Raises DataMissing where none is held out: there would be nothing honest to judge on.
+    """
+    held_out = [item_id for item_id in item_ids if is_held_out_item(item_id)]
+    if not held_out:
+        raise DataMissing(f"none of {len(item_ids)} items is held out (a fifth of all are); evaluate on a larger catalogue")
+    return sorted(held_out, key=lambda item_id: hashlib.sha256(f"{seed}/{item_id}".encode()).digest())
+
+
+def deranged(count: int) -> list[int]:
+    """Whose cover each of ``count`` segments gets in the swapped arm: never its own, always the same one.
+
+    >>> deranged(4)
+    [1, 2, 3, 0]
+    """
+    if count < 2:
+        raise DataMissing(f"{count} segment to evaluate; a swapped cover needs at least two")
+    return [(number + 1) % count for number in range(count)]
