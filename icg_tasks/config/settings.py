@@ -38,6 +38,7 @@ class IntakeSettings:
     max_image_pixels: int = 40_000_000
     surfaces: str = "home,search,similar"
     max_position: int = 63
+    non_clicks_per_click: int = 4  # ingest, where the outside data has no impressions: observed absences sampled per click
     min_click_rate: float = 0.001
     max_click_rate: float = 0.9
 

@@ -30,8 +30,8 @@ def open_gate(
         faults.append(f"no usable row is left of {raw_rows}; deliver the day again")
     elif charged_rows > max(1.0, max_share * raw_rows):
         faults.append(
-            f"{charged_rows} of {raw_rows} rows ({share:.1%}) are in quarantine, the limit is {max_share:.1%}; mend them at the "
-            "source, or raise intake.max_quarantined_share for this run"
+            f"{charged_rows} of {raw_rows} rows ({share:.1%}) are in quarantine, the limit is {max_share:.1%}; mend them at "
+            "the source, or raise intake.max_quarantined_share for this run"
         )
     for finding in findings:
         if finding.critical and not finding.success and clean_rows:

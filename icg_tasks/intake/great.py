@@ -1,7 +1,7 @@
 """Runs a Great Expectations suite on a frame and keeps its Data Docs as plain HTML in the store.
 
-Pages: ``reports/data_docs/ds=D/<data set>/index.html``, ``expectations/…``, ``validations/…``; links between them are relative, so
-they work from a folder too. Does not know what is expected or what a failure means.
+Pages: ``reports/data_docs/ds=D/<data set>/index.html``, ``expectations/…``, ``validations/…``; links between them are relative,
+so they work from a folder too. Does not know what is expected or what a failure means.
 """
 
 import os
@@ -21,6 +21,7 @@ from icg_tasks.lake.store import ObjectStore
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 
 _SITE = "docs"
+_LIMITS = ("min_value", "max_value", "value_set", "regex", "column_list")
 _KEPT = re.compile(r"\.html$|/favicon\.ico$")
 _REMOTE_LOGO = re.compile(r'<img[^>]*src="https?://[^"]*"[^>]*/?>')
 _FAVICON = re.compile(r'href="[./]*static/images/favicon\.ico"')
@@ -77,28 +78,27 @@ def _site(folder: Path) -> dict[str, Any]:
 def _finding(entry: Any) -> Finding:
     config = entry.expectation_config
     meta = config.meta or {}
-    raised = entry.exception_info if isinstance(entry.exception_info, dict) else {}
-    limits = {
-        key: config.kwargs[key]
-        for key in ("min_value", "max_value", "value_set", "regex", "column_list")
-        if key in config.kwargs
-    }
-    result = entry.result or {}
-    if result.get("observed_value") is not None:
-        observed = str(result["observed_value"])
-    elif "unexpected_count" in result:
-        observed = f"{result['unexpected_count']} of {result.get('element_count')} values fail, for example {result.get('partial_unexpected_list', [])[:3]}"
-    else:
-        observed = str(raised.get("exception_message") or raised)[:300]
+    limits = {name: config.kwargs[name] for name in _LIMITS if name in config.kwargs}
     return Finding(
         label=str(meta.get("label", config.type)),
         column=str(config.kwargs.get("column", "")),
         success=bool(entry.success),
         critical=str(getattr(config.severity, "value", config.severity)) == "critical",
-        observed=observed,
-        limit=", ".join(f"{key}={value}" for key, value in limits.items()),
+        observed=_observed(entry),
+        limit=", ".join(f"{name}={value}" for name, value in limits.items()),
         advice=str(meta.get("advice", "")),
     )
+
+
+def _observed(entry: Any) -> str:
+    result = entry.result or {}
+    if result.get("observed_value") is not None:
+        return str(result["observed_value"])
+    if "unexpected_count" in result:
+        examples = result.get("partial_unexpected_list", [])[:3]
+        return f"{result['unexpected_count']} of {result.get('element_count')} values fail, for example {examples}"
+    raised = entry.exception_info if isinstance(entry.exception_info, dict) else {}
+    return str(raised.get("exception_message") or raised or "nothing")[:300]
 
 
 def _keep_docs(store: ObjectStore, dataset: str, day: date, folder: Path) -> str:

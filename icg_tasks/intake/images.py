@@ -1,7 +1,7 @@
-"""Reference images of a catalogue: present, small enough, of a known format, whole. Sizes and pixels are bounded before decoding.
+"""Reference images of a catalogue: present, small enough, of a known format, whole.
 
-An image is decoded once: bytes already found good (yesterday's sha256 of the same key, or earlier in this run) are not decoded
-again. Knows keys and bytes, not items.
+Sizes and pixels are bounded before decoding. An image is decoded once: bytes already found good (yesterday's sha256 of the same
+key, or earlier in this run) are not decoded again. Knows keys and bytes, not items.
 """
 
 import hashlib

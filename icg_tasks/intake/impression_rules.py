@@ -39,7 +39,7 @@ def impression_rules(columns: Mapping[str, Column], day: date, settings: IntakeS
 
 
 def item_known_rules(columns: Mapping[str, Column], items: pa.Array, quarantined: pa.Array) -> list[Rule]:
-    """Rows of items that are not in the day's clean catalogue; those of an item in quarantine are not charged to this data set."""
+    """Rows of items that the clean catalogue lacks; those of an item in quarantine are not charged to this data set."""
     item_id = columns["item_id"]
     known = _is_in(item_id, items)
     held = _is_in(item_id, quarantined) & ~known

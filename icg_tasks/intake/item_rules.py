@@ -119,7 +119,8 @@ def image_rules(keys: list[str | None], checked: Mapping[str, CheckedImage]) -> 
 
 def _longer(column: Column, limit: int) -> Bools:
     lengths = pc.utf8_length(column.values).fill_null(0).to_numpy(zero_copy_only=False)
-    return column.usable & (lengths > limit)
+    longer: Bools = column.usable & (lengths > limit)
+    return longer
 
 
 def _safe_key(value: str | None) -> str | None:

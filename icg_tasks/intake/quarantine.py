@@ -22,7 +22,7 @@ FILE_ADVICE = "deliver the file again as a whole Parquet file with the declared 
 
 
 def quarantine_rows(
-    source: str, table: pa.Table, found: Verdicts, rules: Sequence[Rule], declared: Sequence[str], key: bytes | None
+    source: str, table: pa.Table, found: Verdicts, rules: Sequence[Rule], *, declared: Sequence[str], key: bytes | None
 ) -> pa.Table:
     """Rows of one raw file that a rule refused, in file order (schema QUARANTINE).
 
@@ -84,10 +84,9 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         values = text.to_pylist()
         return ["(not UTF-8)" if bad else value for value, bad in zip(values, unreadable.tolist(), strict=True)]
     try:
-        values = column.to_pylist()
+        return list(column.to_pylist())
     except (pa.ArrowException, ValueError, OverflowError, UnicodeDecodeError):
         return [f"(unreadable {column.type})"] * len(column)
-    return values
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,7 @@ OWN_WRITER = "part-"  # files our own partition writer makes: when a manifest no
 
 @dataclass(frozen=True, kw_only=True)
 class BadFile:
-    """A file no row could be read from; ``rows`` is what it should have held, None where only its ``size`` in bytes hints at it."""
+    """A file no row could be read from; ``rows`` is what it should have held, None where only its ``size`` hints at it."""
 
     key: str
     reason: str
@@ -55,7 +55,9 @@ class RawDay:
         return sum(max(1, int(file.size / row_bytes)) if file.rows is None else file.rows for file in self.bad_files)
 
 
-class _Unreadable(Exception):
+class UnreadableFileError(DataCorrupt):
+    """A file no row can be read from: a short ``reason``, and how many rows it would have held where that is known."""
+
     def __init__(self, reason: str, detail: str, *, rows: int | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -88,7 +90,7 @@ def read_raw_day(store: ObjectStore, dataset: str, day: date, *, max_file_bytes:
             try:
                 tables[key] = _read(store, key, size, max_file_bytes, Path(scratch))
                 readable_bytes += size or 0
-            except _Unreadable as error:
+            except UnreadableFileError as error:
                 rows = error.rows if error.rows is not None else listed.get(key)
                 bad.append(BadFile(key=key, reason=error.reason, detail=str(error), rows=rows, size=size or 0))
     return RawDay(tables=tables, bad_files=bad, readable_bytes=readable_bytes, metadata=manifest.metadata if manifest else {})
@@ -119,21 +121,26 @@ def _read(store: ObjectStore, key: str, size: int | None, max_file_bytes: int, s
     try:
         checked_key(key)
     except DataCorrupt as error:
-        raise _Unreadable("file_name_unsafe", str(error)) from error
+        raise UnreadableFileError("file_name_unsafe", str(error)) from error
     if size is None:
-        raise _Unreadable("file_missing", "the manifest lists this file, but it is not there")
+        raise UnreadableFileError("file_missing", "the manifest lists this file, but it is not there")
     if not key.endswith(".parquet"):
-        raise _Unreadable("file_not_parquet", f"{size} bytes with a name that does not end in .parquet", rows=0)
+        raise UnreadableFileError("file_not_parquet", f"{size} bytes with a name that does not end in .parquet", rows=0)
     if size > max_file_bytes:
-        raise _Unreadable("file_too_large", f"{size} bytes; intake.max_raw_file_bytes allows {max_file_bytes}")
+        raise UnreadableFileError("file_too_large", f"{size} bytes; intake.max_raw_file_bytes allows {max_file_bytes}")
     path = store.local_path(key)
     if path is None:
         path = scratch / "raw.parquet"
         store.download(key, path)
+    return read_parquet_bounded(path, max_file_bytes)
+
+
+def read_parquet_bounded(path: Path, max_bytes: int) -> pa.Table:
+    """A Parquet file as a table; raises UnreadableFileError where it is not one, or larger than ``max_bytes`` once decoded."""
     try:
-        return _decode(path, max_file_bytes)
+        return _decode(path, max_bytes)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise _Unreadable("file_unreadable", f"not a whole Parquet file: {str(error)[:300]}") from error
+        raise UnreadableFileError("file_unreadable", f"not a whole Parquet file: {str(error)[:300]}") from error
 
 
 def _decode(path: Path, max_bytes: int) -> pa.Table:
@@ -143,13 +150,15 @@ def _decode(path: Path, max_bytes: int) -> pa.Table:
         footer = plain.metadata
         decoded = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
     if max(decoded, footer.num_rows) > max_bytes:
-        raise _Unreadable("file_too_large", f"{decoded} bytes once decoded; intake.max_raw_file_bytes allows {max_bytes}")
+        raise UnreadableFileError(
+            "file_too_large", f"{decoded} bytes once decoded; intake.max_raw_file_bytes allows {max_bytes}"
+        )
     texts = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_binary(item.type)]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read()
     expanded = sum(_expanded_bytes(column) for column in table.columns)
     if expanded > max_bytes:
-        raise _Unreadable("file_too_large", f"{expanded} bytes of text; intake.max_raw_file_bytes allows {max_bytes}")
+        raise UnreadableFileError("file_too_large", f"{expanded} bytes of text; intake.max_raw_file_bytes allows {max_bytes}")
     return table
 
 

@@ -28,7 +28,7 @@ class Rule:
 
 
 def presence_rules(columns: Mapping[str, Column], kinds: Mapping[str, Kind], nullable: set[str]) -> list[Rule]:
-    """``missing_<column>`` where a needed value is null or its column is absent, ``malformed_<column>`` where it is unreadable."""
+    """``missing_<column>`` where a needed value or its column is absent, ``malformed_<column>`` where it is unreadable."""
     rules = []
     for name, kind in kinds.items():
         column = columns[name]
@@ -39,7 +39,7 @@ def presence_rules(columns: Mapping[str, Column], kinds: Mapping[str, Kind], nul
                     column=name,
                     bad=column.missing,
                     expected="a value",
-                    advice=f"send {name} with every row; if the whole column is absent, mend the export and deliver the day again",
+                    advice=f"send {name} with every row; where the whole column is absent, mend the export and deliver again",
                 )
             )
         rules.append(

@@ -30,6 +30,7 @@ def write_quarantine(
     store: ObjectStore,
     dataset: str,
     day: date,
+    *,
     raw: RawDay,
     found: Verdicts,
     rules: Sequence[Rule],
@@ -41,7 +42,7 @@ def write_quarantine(
     start = 0
     for source, table in raw.tables.items():
         here = found[start : start + table.num_rows]
-        parts.append(quarantine_rows(source, table, here, rules, declared, key))
+        parts.append(quarantine_rows(source, table, here, rules, declared=declared, key=key))
         start += table.num_rows
     whole = pa.concat_tables(parts)
     reasons = dict(sorted(Counter(whole.column("reason").to_pylist()).items(), key=lambda entry: (-entry[1], entry[0])))

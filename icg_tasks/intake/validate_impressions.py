@@ -20,7 +20,6 @@ from icg_tasks.contracts.partitions import (
     ITEMS,
     QUARANTINE_IMPRESSIONS,
     QUARANTINE_ITEMS,
-    partition_prefix,
 )
 from icg_tasks.contracts.pseudonym import pseudonym_key, pseudonyms
 from icg_tasks.contracts.schemas import IMPRESSIONS as SCHEMA
@@ -28,10 +27,9 @@ from icg_tasks.contracts.schemas import RAW_IMPRESSIONS
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.intake.columns import Bools, Column
 from icg_tasks.intake.days import DayReport, validate_days
-from icg_tasks.intake.gate import open_gate
-from icg_tasks.intake.great import run_suite
+from icg_tasks.intake.examine import examine_day
 from icg_tasks.intake.impression_rules import KINDS, duplicate_rules, impression_rules, item_known_rules
-from icg_tasks.intake.raw import RawDay, read_raw_day
+from icg_tasks.intake.raw import read_raw_day
 from icg_tasks.intake.rules import Rule, Verdicts, verdicts
 from icg_tasks.intake.sorting import charged_rows, parse_day, provenance, unknown_columns, write_quarantine
 from icg_tasks.intake.windows import day_start_ms, days_before, trailing_week
@@ -59,21 +57,42 @@ def run(context: StageContext) -> StageOutcome:
 
 
 def _validate_day(context: StageContext, day: date, key: bytes) -> DayReport:
+    from icg_tasks.intake.suites import impression_suite
+
     store, settings = context.store, context.settings.intake
     raw = read_raw_day(store, IMPRESSIONS_RAW, day, max_file_bytes=settings.max_raw_file_bytes)
     columns = parse_day(raw, KINDS)
     items_day = _catalogue_day(context, day)
     items = read_partition(store, ITEMS, items_day, ["item_id"]).column("item_id")
     rules, found = _judge(context, day, columns, items, _quarantined_items(context, items_day))
-    reasons = write_quarantine(store, QUARANTINE_IMPRESSIONS, day, raw, found, rules, RAW_IMPRESSIONS.names, key)
+    reasons = write_quarantine(
+        store, QUARANTINE_IMPRESSIONS, day, raw=raw, found=found, rules=rules, declared=RAW_IMPRESSIONS.names, key=key
+    )
     clean = _clean_table(columns, found == 0, key)
-    report = _examined(context, day, raw, clean, items, reasons, charged_rows(found, rules, raw))
+    frame = _frame(clean, items, day)
+    clicks = int(frame["clicked"].sum())
+    figures = {
+        "clicks": clicks,
+        "click_rate": round(clicks / max(len(frame), 1), 6),
+        "late_rows": int((frame["days_late"] > 0).sum()),
+        "catalogue": items_day.isoformat(),
+    }
+    report = examine_day(
+        context,
+        day,
+        dataset="impressions",
+        quarantine=QUARANTINE_IMPRESSIONS,
+        raw=raw,
+        frame=frame,
+        suite=impression_suite(settings, trailing_week(store, IMPRESSIONS, day), len(frame)),
+        reasons=reasons,
+        charged=charged_rows(found, rules, raw),
+        figures=figures,
+    )
     metadata = {
         "raw_rows": report.raw_rows,
         "quarantined": reasons,
-        "clicks": report.figures["clicks"],
-        "late_rows": report.figures["late_rows"],
-        "catalogue": items_day.isoformat(),
+        **figures,
         "unknown_columns": unknown_columns(raw, RAW_IMPRESSIONS.names),
         **provenance(raw),
     }
@@ -120,44 +139,6 @@ def _clean_table(columns: Mapping[str, Column], good: Bools, key: bytes) -> pa.T
         }
     )
     return table.select(SCHEMA.names).sort_by([("shown_at", "ascending"), ("impression_id", "ascending")])
-
-
-def _examined(
-    context: StageContext,
-    day: date,
-    raw: RawDay,
-    clean: pa.Table,
-    items: pa.ChunkedArray,
-    reasons: dict[str, int],
-    charged: int,
-) -> DayReport:
-    """Suite, Data Docs and gate on the clean rows; raises GateRefused."""
-    from icg_tasks.intake.suites import impression_suite
-
-    settings = context.settings.intake
-    past = trailing_week(context.store, IMPRESSIONS, day)
-    frame = _frame(clean, items, day)
-    raw_rows = raw.readable_rows + raw.lost_rows
-    findings, docs = run_suite(context.store, "impressions", day, frame, impression_suite(settings, past, clean.num_rows))
-    open_gate(
-        f"impressions of {day}",
-        raw_rows=raw_rows,
-        clean_rows=clean.num_rows,
-        charged_rows=charged,
-        max_share=settings.max_quarantined_share,
-        findings=findings,
-        advice=f"Reasons {reasons}; rows: {context.store.address(partition_prefix(QUARANTINE_IMPRESSIONS, day))}; "
-        f"pages: {context.store.address(docs)}",
-    )
-    clicks = int(frame["clicked"].sum())
-    figures = {
-        "clicks": clicks,
-        "click_rate": round(clicks / max(clean.num_rows, 1), 6),
-        "late_rows": int((frame["days_late"] > 0).sum()),
-        "quarantined_share": round(charged / max(raw_rows, 1), 6),
-        "expectations": {"passed": sum(finding.success for finding in findings), "of": len(findings)},
-    }
-    return DayReport(day=day, raw_rows=raw_rows, clean_rows=clean.num_rows, quarantined=reasons, docs=docs, figures=figures)
 
 
 def _frame(clean: pa.Table, items: pa.ChunkedArray, day: date) -> pd.DataFrame:

@@ -8,20 +8,18 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 
-from icg_tasks.contracts.partitions import ITEMS, ITEMS_RAW, QUARANTINE_ITEMS, partition_prefix
+from icg_tasks.contracts.partitions import ITEMS, ITEMS_RAW, QUARANTINE_ITEMS
 from icg_tasks.contracts.schemas import ITEMS as SCHEMA
 from icg_tasks.contracts.schemas import RAW_ITEMS, TIMESTAMP
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.intake.columns import Bools, Column
 from icg_tasks.intake.days import DayReport, validate_days
-from icg_tasks.intake.gate import open_gate
-from icg_tasks.intake.great import run_suite
+from icg_tasks.intake.examine import examine_day
 from icg_tasks.intake.images import CheckedImage, ImageChecker
 from icg_tasks.intake.item_rules import KINDS, duplicate_items, image_keys, image_rules, item_rules
-from icg_tasks.intake.raw import RawDay, read_raw_day
+from icg_tasks.intake.raw import read_raw_day
 from icg_tasks.intake.rules import verdicts
 from icg_tasks.intake.sorting import charged_rows, parse_day, provenance, unknown_columns, write_quarantine
 from icg_tasks.intake.windows import trailing_week
@@ -43,6 +41,8 @@ def run(context: StageContext) -> StageOutcome:
 
 
 def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> DayReport:
+    from icg_tasks.intake.suites import item_suite
+
     store, settings = context.store, context.settings.intake
     raw = read_raw_day(store, ITEMS_RAW, day, max_file_bytes=settings.max_raw_file_bytes)
     columns = parse_day(raw, KINDS)
@@ -56,9 +56,20 @@ def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> Da
     checked = checker.check([key for key, good in zip(keys, candidates, strict=True) if good and key is not None])
     rules += image_rules(keys, checked)
     found = verdicts(rules, rows)
-    reasons = write_quarantine(store, QUARANTINE_ITEMS, day, raw, found, rules, RAW_ITEMS.names)
+    reasons = write_quarantine(store, QUARANTINE_ITEMS, day, raw=raw, found=found, rules=rules, declared=RAW_ITEMS.names)
     clean = _clean_table(columns, found == 0, keys, checked)
-    report = _examined(context, day, raw, clean, reasons, charged_rows(found, rules, raw), checker.decoded - before)
+    report = examine_day(
+        context,
+        day,
+        dataset="items",
+        quarantine=QUARANTINE_ITEMS,
+        raw=raw,
+        frame=clean.to_pandas(),
+        suite=item_suite(settings, trailing_week(store, ITEMS, day)),
+        reasons=reasons,
+        charged=charged_rows(found, rules, raw),
+        figures={"images_decoded": checker.decoded - before},
+    )
     metadata = {
         "raw_rows": report.raw_rows,
         "quarantined": reasons,
@@ -102,34 +113,6 @@ def _clean_table(
 
 def _content_hash(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
-
-
-def _examined(
-    context: StageContext, day: date, raw: RawDay, clean: pa.Table, reasons: dict[str, int], charged: int, decoded: int
-) -> DayReport:
-    """Suite, Data Docs and gate on the clean rows; raises GateRefused."""
-    from icg_tasks.intake.suites import item_suite
-
-    settings = context.settings.intake
-    raw_rows = raw.readable_rows + raw.lost_rows
-    suite = item_suite(settings, trailing_week(context.store, ITEMS, day))
-    findings, docs = run_suite(context.store, "items", day, clean.to_pandas(), suite)
-    open_gate(
-        f"items of {day}",
-        raw_rows=raw_rows,
-        clean_rows=clean.num_rows,
-        charged_rows=charged,
-        max_share=settings.max_quarantined_share,
-        findings=findings,
-        advice=f"Reasons {reasons}; rows: {context.store.address(partition_prefix(QUARANTINE_ITEMS, day))}; "
-        f"pages: {context.store.address(docs)}",
-    )
-    figures = {
-        "images_decoded": decoded,
-        "quarantined_share": round(charged / max(raw_rows, 1), 6),
-        "expectations": {"passed": sum(finding.success for finding in findings), "of": len(findings)},
-    }
-    return DayReport(day=day, raw_rows=raw_rows, clean_rows=clean.num_rows, quarantined=reasons, docs=docs, figures=figures)
 
 
 def _known_images(context: StageContext, day: date) -> dict[str, str]:
