@@ -1,0 +1,72 @@
+"""The day: checks the logs, learns from them, makes, publishes and measures covers. For operators: icg_dags/icg_daily.md.
+
+Imports Airflow and the names of things, nothing heavy. The last lines state the graph.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task
+from icg_dags.defaults import DEFAULT_ARGUMENTS, POOL_GPU, POOL_SPARK, PROFILE, SCHEDULE
+from icg_dags.run_date import resolve_run_date
+from icg_dags.stages import RUN_DATE_TASK, mapped_stage_task, spark_task, stage_task
+
+from icg_tasks.contracts import stages
+
+with DAG(
+    dag_id="icg_daily",
+    description="Interaction logs in, personalised covers out",
+    doc_md=(Path(__file__).parent / "icg_dags" / "icg_daily.md").read_text(encoding="utf-8"),
+    # A day's run starts when the day is over, and its logical date is that day.
+    schedule=CronDataIntervalTimetable(SCHEDULE, timezone="UTC") if SCHEDULE else None,
+    start_date=datetime(2020, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGUMENTS,
+    params={
+        "run_date": Param(
+            None, type=["null", "string"], format="date", description="the day, where the trigger gives no logical date"
+        ),
+        "profile": Param(PROFILE, type="string", description="settings profile of every stage"),
+        "settings": Param([], type="array", items={"type": "string"}, description="section.field=value, for this run only"),
+    },
+    tags=["icg"],
+) as dag:
+
+    @task(task_id=RUN_DATE_TASK, retries=0)
+    def run_date_of_this_run(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
+        """The one place that decides the date."""
+        return resolve_run_date(dag_run.conf, params or {}, dag_run.logical_date, dag_run.run_after)
+
+    @task(task_id="shards")
+    def shards_of(plan: Any) -> list[int]:
+        """Shard numbers that the plan asks for; none where every cover could be kept."""
+        return [int(shard) for shard in plan["figures"]["shards"]]
+
+    run_date = run_date_of_this_run()
+
+    with TaskGroup("intake"):
+        validate_items = stage_task(stages.VALIDATE_ITEMS)
+        validate_impressions = stage_task(stages.VALIDATE_IMPRESSIONS)
+    with TaskGroup("features"):
+        embed_items = stage_task(stages.EMBED_ITEMS)
+        build_user_embeddings = spark_task(stages.BUILD_USER_EMBEDDINGS, pool=POOL_SPARK)
+        assign_segments = spark_task(stages.ASSIGN_SEGMENTS, pool=POOL_SPARK)
+    with TaskGroup("models"):
+        train_preference = stage_task(stages.TRAIN_PREFERENCE, pool=POOL_GPU)
+        adapt_denoiser = stage_task(stages.ADAPT_DENOISER, pool=POOL_GPU)
+        train_adapter = stage_task(stages.TRAIN_ADAPTER, pool=POOL_GPU)
+    with TaskGroup("covers"):
+        plan_covers = stage_task(stages.PLAN_COVERS)
+        shards = shards_of(plan_covers.output)
+        generate_covers = mapped_stage_task(stages.GENERATE_COVERS, shards, pool=POOL_GPU)
+        # A day whose every cover is kept has no shard: its mapped task is skipped, and the manifest is published all the same.
+        publish_covers = stage_task(stages.PUBLISH_COVERS, trigger_rule="none_failed")
+    with TaskGroup("report"):
+        evaluate = stage_task(stages.EVALUATE, pool=POOL_GPU)
+        report = stage_task(stages.REPORT)
+
+    run_date >> [validate_items, validate_impressions] >> embed_items >> build_user_embeddings >> assign_segments
+    assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
+    plan_covers >> shards >> generate_covers >> publish_covers >> evaluate >> report

@@ -1,0 +1,108 @@
+"""The Dag itself: it loads, says what it is about, knows nothing heavy, and its tasks stand in the order of the day."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icg_tasks.contracts import stages
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def dag(airflow_database):
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(REPOSITORY / "dags"))
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"icg_daily"}
+    return bag.dags["icg_daily"]
+
+
+def test_dag_holds_every_stage_of_the_day_once(dag):
+    names = [task_id.rpartition(".")[2] for task_id in dag.task_ids]
+    assert sorted(names) == sorted([*stages.DAY_IN_ORDER, "resolve-run-date", "shards"])
+    assert {task_id.partition(".")[0] for task_id in dag.task_ids if "." in task_id} == {
+        "intake",
+        "features",
+        "models",
+        "covers",
+        "report",
+    }
+
+
+def test_dag_order_is_the_order_of_the_data(dag):
+    def before(stage: str) -> set[str]:
+        task = next(task for task in dag.tasks if task.task_id.rpartition(".")[2] == stage)
+        return {task_id.rpartition(".")[2] for task_id in task.get_flat_relative_ids(upstream=True)}
+
+    assert before("validate-items") == before("validate-impressions") == {"resolve-run-date"}
+    assert {"validate-items", "validate-impressions"} <= before("embed-items")
+    assert {"embed-items", "build-user-embeddings"} <= before("assign-segments")
+    assert "assign-segments" in before("train-preference") & before("adapt-denoiser")
+    assert {"train-preference", "adapt-denoiser"} <= before("train-adapter")
+    assert {"train-adapter", "plan-covers", "shards", "generate-covers"} <= before("publish-covers")
+    assert len(before("report")) == len(dag.tasks) - 1
+
+
+def test_dag_is_fit_for_operators(dag):
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    for word in ("Healthy", "Owner", "backfill", "--logical-date", "run_date", "yesterday's covers stay up"):
+        assert word in dag.doc_md
+    pools = {task.task_id.rpartition(".")[2]: task.pool for task in dag.tasks}
+    assert pools["build-user-embeddings"] == pools["assign-segments"] == "spark"
+    assert pools["train-adapter"] == pools["generate-covers"] == pools["train-preference"] == "gpu"
+    stage_tasks = [task for task in dag.tasks if task.task_id.rpartition(".")[2] in stages.DAY_IN_ORDER]
+    assert len(stage_tasks) == len(stages.DAY_IN_ORDER)
+    assert all(task.retries == 2 and task.retry_exponential_backoff for task in stage_tasks)
+
+
+def test_dag_file_parses_fast_and_loads_nothing_heavy():
+    """In a fresh process, beyond what Airflow itself costs; in processor seconds, so that a busy machine does not count."""
+    code = """
+import json, runpy, sys, time
+sys.path.insert(0, "dags")
+from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, TaskGroup, task
+DAG("warm", schedule=None); task(lambda: None)
+before = set(sys.modules)
+started = time.process_time()
+runpy.run_path("dags/icg_daily.py")
+print(json.dumps({"seconds": time.process_time() - started, "new": sorted(set(sys.modules) - before)}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["seconds"] < 0.5
+    assert "icg_dags.stages" in found["new"]
+    loaded = {name.partition(".")[0] for name in found["new"]}
+    assert loaded.isdisjoint(
+        {"torch", "pyspark", "great_expectations", "pandas", "numpy", "kubernetes", "transformers", "diffusers", "boto3"}
+    )
+    assert {name for name in found["new"] if name.startswith("icg_tasks")} <= {
+        "icg_tasks", "icg_tasks.contracts", "icg_tasks.contracts.stages", "icg_tasks.contracts.errors",
+    }  # fmt: skip
+
+
+def test_kubernetes_execution_runs_every_stage_in_its_own_image():
+    code = """
+import json, runpy, sys
+sys.path.insert(0, "dags")
+dag = runpy.run_path("dags/icg_daily.py")["dag"]
+print(json.dumps({t.task_id.rpartition(".")[2]: [type(t).__name__, getattr(t, "image", None)] for t in dag.tasks}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env=os.environ | {"ICG_EXECUTION": "kubernetes", "ICG_IMAGE_PREFIX": "images.example/icg"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["validate-items"] == ["StagePod", "images.example/icg-validation:0.1.0"]
+    assert found["train-adapter"] == ["StagePod", "images.example/icg-training:0.1.0"]
+    assert found["assign-segments"][0] == "SparkStageOperator"
+    assert "StageOperator" not in {kind for kind, _ in found.values()}
