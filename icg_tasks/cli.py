@@ -44,14 +44,22 @@ STAGES: dict[str, Stage] = {
     names.VALIDATE_IMPRESSIONS: Stage(
         module="icg_tasks.intake.validate_impressions", summary="impressions: checks, quarantine, gate, pseudonyms"
     ),
-    names.EMBED_ITEMS: Stage(module="icg_tasks.features.embed_items", summary="item vectors by ONNX Runtime, new or changed only"),
+    names.EMBED_ITEMS: Stage(
+        module="icg_tasks.features.embed_items", summary="item vectors by ONNX Runtime, new or changed only"
+    ),
     names.BUILD_USER_EMBEDDINGS: Stage(
         module="spark_jobs.build_user_embeddings", summary="Spark: partial sums per day, decayed user vectors"
     ),
-    names.ASSIGN_SEGMENTS: Stage(module="spark_jobs.assign_segments", summary="Spark: k-means segments, matched to yesterday's"),
+    names.ASSIGN_SEGMENTS: Stage(
+        module="spark_jobs.assign_segments", summary="Spark: k-means segments, matched to yesterday's"
+    ),
     names.TRAIN_PREFERENCE: Stage(module="icg_tasks.models.preference.train", summary="preference model, judged, gated"),
-    names.ADAPT_DENOISER: Stage(module="icg_tasks.models.icg.adapt_denoiser", summary="LoRA of the denoiser to the catalogue's covers"),
-    names.TRAIN_ADAPTER: Stage(module="icg_tasks.models.icg.train_adapter", summary="ICG adapter and meta tokens, rewards, gated"),
+    names.ADAPT_DENOISER: Stage(
+        module="icg_tasks.models.icg.adapt_denoiser", summary="LoRA of the denoiser to the catalogue's covers"
+    ),
+    names.TRAIN_ADAPTER: Stage(
+        module="icg_tasks.models.icg.train_adapter", summary="ICG adapter and meta tokens, rewards, gated"
+    ),
     names.PLAN_COVERS: Stage(module="icg_tasks.covers.plan", summary="which (segment, item, variant) need a new image; shards"),
     names.GENERATE_COVERS: Stage(module="icg_tasks.covers.generate", summary="images of one shard", arguments=(SHARD,)),
     names.PUBLISH_COVERS: Stage(module="icg_tasks.covers.publish", summary="verify, manifest last, move current.json"),
@@ -97,6 +105,7 @@ def _run_stage(arguments: argparse.Namespace) -> int:
     from icg_tasks.config import load_settings
     from icg_tasks.contracts.partitions import stage_run_key
     from icg_tasks.lake.store import open_store
+    from icg_tasks.reuse import find_reusable, may_reuse, remember
     from icg_tasks.stage import StageContext
 
     extra = {key: value for key, value in vars(arguments).items() if key not in {"stage", "run_date", "profile", "overrides"}}
@@ -110,6 +119,15 @@ def _run_stage(arguments: argparse.Namespace) -> int:
         arguments=extra,
     )
     context.stop.install()
+    part = str(extra["shard"]) if "shard" in extra else ""
+    if may_reuse(context.stage, os.environ):
+        known = find_reusable(context, part)
+        if known is not None:
+            context.say(
+                "nothing it reads has changed since it last ran for this date: its results stand (FRESH=1 runs it again)"
+            )
+            print(known, flush=True)
+            return EXIT_DONE
     outcome = importlib.import_module(STAGES[arguments.stage].module).run(context)
     result = names.StageResult(
         stage=context.stage,
@@ -120,8 +138,9 @@ def _run_stage(arguments: argparse.Namespace) -> int:
         figures=outcome.figures,
     )
     line = result.to_json()
-    part = str(extra["shard"]) if "shard" in extra else ""
     context.store.put(stage_run_key(context.stage, context.run_date, part), line.encode())
+    if may_reuse(context.stage, os.environ):
+        remember(context, part, line)
     print(line, flush=True)
     return EXIT_DONE
 

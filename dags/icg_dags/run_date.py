@@ -5,7 +5,7 @@ backfills. A triggered run may have no logical date and no data interval, so nei
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -28,7 +28,7 @@ def resolve_run_date(
     if not asked:
         return (logical_date or run_after).date().isoformat()
     try:
-        return date.fromisoformat(str(asked)).isoformat()
+        return datetime.strptime(str(asked), "%Y-%m-%d").date().isoformat()
     except ValueError:
         message = (
             f'run_date {asked!r} is not a date; trigger again with YYYY-MM-DD, e.g. --conf \'{{"run_date": "2026-03-10"}}\''
