@@ -15,7 +15,7 @@ CLAUSES: Final = ("subject", "palette", "layout", "texture", "density")
 
 _WORDING: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "palette": {
-        "any": ("in {value} colours", "{value} palette", "with a {value} palette"),
+        "any": ("in {value} colours", "{value} palette", "with the {value} palette"),
     },
     "layout": {
         "full": ("full layout", "filling the full cover", "full page"),

@@ -51,6 +51,13 @@ class _Sheet:
         left, top, right, bottom = (edge * self.unit for edge in box)
         self.canvas.rectangle([left, top, right - 1, bottom - 1], fill=colour)
 
+    def border(self, inset: float, width: float, colour: Colour) -> None:
+        far = 64 - inset
+        self.rectangle((inset, inset, far, inset + width), colour)
+        self.rectangle((inset, far - width, far, far), colour)
+        self.rectangle((inset, inset, inset + width, far), colour)
+        self.rectangle((far - width, inset, far, far), colour)
+
     def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
         self.canvas.polygon([(x * self.unit, y * self.unit) for x, y in points], fill=colour)
 
@@ -89,10 +96,8 @@ def _draw_layout(sheet: _Sheet, layout: str, palette: Palette, rng: np.random.Ge
         sheet.rectangle((2.5, 6, 6, 6 + 50 * long_bar), palette.light)
         sheet.rectangle((8, 6, 10.5, 6 + 50 * short_bar), palette.light)
     elif layout == "frame":
-        for box in ((0, 0, 64, 7), (0, 57, 64, 64), (0, 0, 7, 64), (57, 0, 64, 64)):
-            sheet.rectangle(box, palette.dark)
-        for box in ((4, 4, 60, 5.5), (4, 58.5, 60, 60), (4, 4, 5.5, 60), (58.5, 4, 60, 60)):
-            sheet.rectangle(box, palette.light)
+        for width, inset, colour in ((7.0, 0.0, palette.dark), (1.5, 4.0, palette.light)):
+            sheet.border(inset, width, colour)
 
 
 def _draw_sparkle(sheet: _Sheet, x: float, y: float, radius: float, colour: Colour) -> None:

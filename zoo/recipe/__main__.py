@@ -1,0 +1,41 @@
+"""Command line of the recipe: ``python -m zoo.recipe <part>``; parts resume where they stopped.
+
+Knows the table of parts, nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Final
+
+from zoo.recipe.workshop import log, set_threads
+
+PARTS: Final = {
+    "pool": "zoo.recipe.pool:prepare",
+    "vae": "zoo.recipe.vae:run",
+    "encoder": "zoo.recipe.encoder:run",
+    "judges": "zoo.recipe.judges:run",
+    "aesthetic": "zoo.recipe.aesthetic:run",
+    "denoiser": "zoo.recipe.denoiser:run",
+    "language": "zoo.recipe.language:run",
+    "adapter": "zoo.recipe.adapter:run",
+    "figures": "zoo.recipe.figures:run",
+}
+"""Part to ``module:function``, in the order in which ``all`` runs them."""
+
+
+def main() -> None:
+    """Run one part, or all of them in order."""
+    parser = argparse.ArgumentParser(prog="python -m zoo.recipe", description=__doc__)
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    wanted = parser.parse_args().part
+    set_threads()
+    for part in PARTS if wanted == "all" else (wanted,):
+        log(f"recipe: {part}")
+        module, function = PARTS[part].split(":")
+        getattr(importlib.import_module(module), function)()
+
+
+if __name__ == "__main__":
+    main()
