@@ -79,7 +79,12 @@ def _parsed(table: pa.Table, name: str, kind: Kind) -> Column:
         return _unreadable(kind, missing=np.ones(table.num_rows, dtype=bool))
     column = table.column(name)
     parse = {Kind.TEXT: _text, Kind.NUMBER: _number, Kind.TIME: _time}[kind]
-    return parse(column)
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        return parse(column)
+    except (pa.ArrowException, ValueError, OverflowError):  # a type that cannot be read as this kind
+        return _unreadable(kind, _nulls(column))
 
 
 def _unreadable(kind: Kind, missing: Bools) -> Column:

@@ -27,6 +27,7 @@ ITEM_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 TITLE = r"^\P{Cc}*[^\p{Z}\p{C}]\P{Cc}*$"
 CATEGORY = r"^[^\p{Z}\p{C}](\P{C}{0,62}[^\p{Z}\p{C}])?$"
+MAX_NAME = 200  # characters of one part of a key: file systems refuse more than 255 bytes
 IMAGE_ADVICE = "deliver the image again below raw/images/, then run this stage again; until then the item has no covers"
 
 
@@ -124,8 +125,10 @@ def _longer(column: Column, limit: int) -> Bools:
 
 
 def _safe_key(value: str | None) -> str | None:
+    if value is None or max(map(len, value.split("/"))) > MAX_NAME:
+        return None
     try:
-        return None if value is None else reference_image_key(value)
+        return reference_image_key(value)
     except DataCorrupt:
         return None
 

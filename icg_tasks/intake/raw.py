@@ -73,7 +73,7 @@ def read_raw_day(store: ObjectStore, dataset: str, day: date, *, max_file_bytes:
     """Every file of the day; raises DataMissing where there is none."""
     keys = _file_keys(store, dataset, day)
     manifest, complaint = _manifest(store, dataset, day)
-    listed = {file.key: file.rows for file in manifest.files} if manifest else {}
+    listed = _listed(manifest, f"{partition_prefix(dataset, day)}/") if manifest else {}
     if manifest:
         keys = [key for key in keys if key in listed or not key.rpartition("/")[2].startswith(OWN_WRITER)]
     if not keys and not listed:
@@ -93,7 +93,8 @@ def read_raw_day(store: ObjectStore, dataset: str, day: date, *, max_file_bytes:
             except UnreadableFileError as error:
                 rows = error.rows if error.rows is not None else listed.get(key)
                 bad.append(BadFile(key=key, reason=error.reason, detail=str(error), rows=rows, size=size or 0))
-    return RawDay(tables=tables, bad_files=bad, readable_bytes=readable_bytes, metadata=manifest.metadata if manifest else {})
+    metadata = manifest.metadata if manifest and isinstance(manifest.metadata, dict) else {}
+    return RawDay(tables=tables, bad_files=bad, readable_bytes=readable_bytes, metadata=metadata)
 
 
 def _file_keys(store: ObjectStore, dataset: str, day: date) -> list[str]:
@@ -107,6 +108,15 @@ def _manifest(store: ObjectStore, dataset: str, day: date) -> tuple[Partition | 
     except DataCorrupt as error:
         key = f"{partition_prefix(dataset, day)}/{PARTITION_MANIFEST}"
         return None, BadFile(key=key, reason="manifest_unreadable", detail=str(error), rows=0)
+
+
+def _listed(manifest: Partition, prefix: str) -> dict[str, int | None]:
+    """Files below the day's own prefix that the manifest lists, with the rows it promises (None where that is no number)."""
+    return {
+        file.key: file.rows if isinstance(file.rows, int) and file.rows >= 0 else None
+        for file in manifest.files
+        if isinstance(file.key, str) and file.key.startswith(prefix)
+    }
 
 
 def _size(store: ObjectStore, key: str) -> int | None:

@@ -138,7 +138,7 @@ def _reader(user: int, events: pd.DataFrame, absent: Any, num_days: int, ratio: 
     day = np.minimum(moments.astype(np.int64), num_days - 1)
     second = (moments - day) * _SECONDS_USED
     passed = rng.permutation(absent)[: ratio * count]
-    after = np.arange(len(passed)) % count  # which click a non-click belongs to
+    after = rng.permutation(count)[np.arange(len(passed)) % count]  # which click a non-click belongs to
     return pd.DataFrame(
         {
             "user": user,
