@@ -67,6 +67,6 @@ with DAG(
         evaluate = stage_task(stages.EVALUATE, pool=POOL_GPU)
         report = stage_task(stages.REPORT)
 
-    run_date >> [validate_items, validate_impressions] >> embed_items >> build_user_embeddings >> assign_segments
+    run_date >> validate_items >> validate_impressions >> embed_items >> build_user_embeddings >> assign_segments
     assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
     plan_covers >> shards >> generate_covers >> publish_covers >> evaluate >> report

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from icg_dags.outcome import check_exit_code, closing_line
 
 STOP_SECONDS = 20  # what a stage may take to save its work (contract of every stage)
-LAST_WORDS = 12  # lines of stderr that a failure message repeats
+LAST_WORDS = 4  # lines of stderr that a failure message repeats
 
 
 def stage_environment(settings: str) -> dict[str, str]:

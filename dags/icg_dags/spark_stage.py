@@ -13,7 +13,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from icg_dags.local_stage import stage_environment
+from icg_dags.local_stage import LAST_WORDS, stage_environment
 from icg_dags.outcome import check_exit_code, closing_line
 
 _EXIT_CODE = re.compile(r"Error code is: (\d+)")
@@ -86,4 +86,4 @@ class SparkStageOperator(BaseOperator):
 
 def _last_words(lines: list[str]) -> list[str]:
     """The stage's own words, without Spark's log lines about its shutdown."""
-    return [line for line in lines if line and " INFO " not in line][-12:]
+    return [line for line in lines if line and " INFO " not in line][-LAST_WORDS:]

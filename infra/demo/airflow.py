@@ -127,7 +127,8 @@ class Airflow:
         files = sorted(folder.glob("attempt=*.log"), key=lambda path: path.stat().st_mtime)
         if not files:
             return None, []
-        return files[-1], [_message(line) for line in tail(files[-1], 25).splitlines()]
+        messages = [_message(line) for line in tail(files[-1], 25).splitlines()]
+        return files[-1], [message for message in messages if not message.startswith(("::", "Task failed with exception"))]
 
     def _is_healthy(self) -> bool:
         health = self._client.get("/api/v2/monitor/health").json()

@@ -40,7 +40,8 @@ def test_dag_order_is_the_order_of_the_data(dag):
         task = next(task for task in dag.tasks if task.task_id.rpartition(".")[2] == stage)
         return {task_id.rpartition(".")[2] for task_id in task.get_flat_relative_ids(upstream=True)}
 
-    assert before("validate-items") == before("validate-impressions") == {"resolve-run-date"}
+    assert before("validate-items") == {"resolve-run-date"}
+    assert before("validate-impressions") == {"resolve-run-date", "validate-items"}
     assert {"validate-items", "validate-impressions"} <= before("embed-items")
     assert {"embed-items", "build-user-embeddings"} <= before("assign-segments")
     assert "assign-segments" in before("train-preference") & before("adapt-denoiser")
