@@ -73,6 +73,10 @@ class FeatureSettings:
     kmeans_seed: int = 11
     kmeans_dimensions: int = 24
     kmeans_max_iterations: int = 30
+    kmeans_starts: int = 8
+    kmeans_sample_users: int = 60_000  # centroids are learned on so many users (chosen by hash), then applied to all
+    min_user_weight: float = 0.3  # information (sum of p(1 - p)) below which a user stays without a segment
+    broadcast_values: int = 50_000_000  # floats of item and cover vectors up to which Spark copies them to every worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +84,19 @@ class PreferenceSettings:
     """The preference model: click from user vector, cover image features, item, position."""
 
     train_days: int = 6
-    held_out_user_share: float = 0.1
+    max_rows: int = 2_000_000  # beyond this, a stable share of users learns
     rank: int = 48
-    hidden: int = 128
-    epochs: int = 3
+    epochs: int = 4
     batch_size: int = 4096
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
+    item_prior: float = 10.0  # expected clicks that speak against an item's own popularity
     bootstrap_samples: int = 200
     seed: int = 3
     max_canary_calibration: float = 0.05
+    min_canary_dispersion: float = 0.01  # of served scores, in logits
+    max_canary_dispersion: float = 3.0
+    max_inferiority: float = 0.002  # AUC a challenger may lose to the champion, lower end of the interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +144,11 @@ class CoverSettings:
     webp_quality: int = 92
     size_pixels: int = 64
     seed: int = 17
-    min_subject_relevance: float = -1.0
+    min_subject_relevance: float = -1.0  # cosine of cover and title below which a cover is rejected, whatever the item's own has
+    candidate_slack: float = 0.2  # relevance a chosen candidate may lack against the most relevant, as a share of the own cover's
+    max_relevance_loss: float = 0.6  # share of the own cover's relevance that a generated cover may lose before it is rejected
+    max_rejected_share: float = 0.5  # of the covers made on a day, beyond which nothing is published
+    move_current_backwards: bool = False  # publish-covers of a past date may move current.json back
 
 
 @dataclass(frozen=True, kw_only=True)

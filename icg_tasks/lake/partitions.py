@@ -67,14 +67,21 @@ def write_partition(
 
     ``metadata`` must be JSON and free of clocks, so that the same inputs write the same bytes.
     """
-    files = []
-    for number, table in enumerate(tables):
-        try:
-            whole = table.select(schema.names).cast(schema)
-        except (pa.ArrowInvalid, KeyError, ValueError) as error:
-            raise DataCorrupt(f"{dataset} for {run_date}: table does not fit its declared schema: {error}") from error
-        files.append(_write_file(store, dataset, run_date, number, parquet_bytes(whole), whole.num_rows))
-    return _finish(store, dataset, run_date, files, metadata or {})
+    files = [
+        write_partition_part(store, dataset, run_date, number, table, schema=schema) for number, table in enumerate(tables)
+    ]
+    return finish_partition(store, dataset, run_date, files, metadata=metadata)
+
+
+def write_partition_part(
+    store: ObjectStore, dataset: str, run_date: date, number: int, table: pa.Table, *, schema: pa.Schema
+) -> PartitionFile:
+    """Write one data file, invisible until ``finish_partition`` lists it (many workers may write at once)."""
+    try:
+        whole = table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise DataCorrupt(f"{dataset} for {run_date}: table does not fit its declared schema: {error}") from error
+    return _write_file(store, dataset, run_date, number, parquet_bytes(whole), whole.num_rows)
 
 
 def write_partition_files(
@@ -85,7 +92,7 @@ def write_partition_files(
     for number, path in enumerate(paths):
         data = path.read_bytes()
         files.append(_write_file(store, dataset, run_date, number, data, pq.read_metadata(path).num_rows))
-    return _finish(store, dataset, run_date, files, metadata or {})
+    return finish_partition(store, dataset, run_date, files, metadata=metadata)
 
 
 def find_partition(store: ObjectStore, dataset: str, run_date: date) -> Partition | None:
@@ -108,7 +115,7 @@ def read_partition(store: ObjectStore, dataset: str, run_date: date, columns: Se
         raise DataMissing(f"no complete partition of {dataset} for {run_date} in {store.uri}; run the stage that writes it")
     if not partition.files:
         raise DataCorrupt(f"partition of {dataset} for {run_date} lists no files")
-    return pa.concat_tables([_read_file(store, file, columns) for file in partition.files])
+    return pa.concat_tables([read_partition_file(store, file, columns) for file in partition.files])
 
 
 def list_partition_dates(store: ObjectStore, dataset: str) -> list[date]:
@@ -144,21 +151,28 @@ def _write_file(store: ObjectStore, dataset: str, run_date: date, number: int, d
     return PartitionFile(key=key, rows=rows, size=len(data), sha256=digest)
 
 
-def _finish(
-    store: ObjectStore, dataset: str, run_date: date, files: list[PartitionFile], metadata: Mapping[str, Any]
+def finish_partition(
+    store: ObjectStore,
+    dataset: str,
+    run_date: date,
+    files: Sequence[PartitionFile],
+    *,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Partition:
+    """Make one day's partition these files, whole and at once, by writing its manifest."""
     body = {
         "dataset": dataset,
         "ds": run_date.isoformat(),
         "files": [{"key": f.key, "rows": f.rows, "size": f.size, "sha256": f.sha256} for f in files],
-        "metadata": dict(metadata),
+        "metadata": dict(metadata or {}),
     }
     text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False)
     store.put(f"{partition_prefix(dataset, run_date)}/{PARTITION_MANIFEST}", text.encode())
-    return Partition(dataset=dataset, run_date=run_date, files=files, metadata=dict(metadata))
+    return Partition(dataset=dataset, run_date=run_date, files=list(files), metadata=dict(metadata or {}))
 
 
-def _read_file(store: ObjectStore, file: PartitionFile, columns: Sequence[str] | None) -> pa.Table:
+def read_partition_file(store: ObjectStore, file: PartitionFile, columns: Sequence[str] | None) -> pa.Table:
+    """One data file's table; raises DataCorrupt where it is missing or not what the manifest lists."""
     path = store.local_path(file.key)
     with tempfile.TemporaryDirectory() as scratch:
         if path is None:

@@ -1,0 +1,95 @@
+"""The vectors of the covers that a window's impressions showed, joined to their rows: by broadcast while small, else by join.
+
+Knows which partition stands for which day (window.py) and hands frames to user_vectors.py.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sql
+
+from icg_tasks.contracts.schemas import VECTOR
+from icg_tasks.features.spark_partitions import DAY, read_days
+from icg_tasks.features.user_vectors import Matrices, day_sums_by_broadcast, day_sums_by_join
+from icg_tasks.features.window import DayPlan, WindowPlan
+from icg_tasks.lake.partitions import Partition
+from icg_tasks.lake.store import ObjectStore
+
+_ITEMS = pa.schema([("item_id", pa.string()), ("vector", VECTOR)])
+_COVERS = pa.schema([("cover_id", pa.string()), ("vector", VECTOR)])
+
+
+def sum_days(
+    spark: SparkSession,
+    store: ObjectStore,
+    plan: WindowPlan,
+    days: list[DayPlan],
+    residuals: DataFrame,
+    *,
+    scratch: Path,
+    num_buckets: int,
+    broadcast_values: int,
+) -> tuple[DataFrame, DataFrame]:
+    """Partial sums of these days by user, and what they could not place (one row: without_item, without_cover impressions).
+
+    ``broadcast_values`` is the number of floats up to which vectors are copied to every worker instead of travelling with rows.
+    """
+    items = _items(spark, store, days, scratch)
+    covers = _used_covers(spark, store, plan.covers, residuals, scratch)
+    unplaced = _unplaced(residuals, items.select(DAY, "item_id"), covers.select("cover_id"))
+    num_items = sum(part.rows for part in {day.items.run_date: day.items for day in days}.values())
+    num_covers = sum(part.rows for part in plan.covers)
+    if num_items * plan.width + num_covers * plan.width // 2 > broadcast_values:
+        items, covers = items.withColumnRenamed("vector", "item_vector"), covers.withColumnRenamed("vector", "cover_vector")
+        return day_sums_by_join(residuals, items, covers, plan.width, num_buckets), unplaced
+    item_rows, item_IV = _numbered(
+        spark, items.groupBy("item_id", "vector").agg(sql.collect_list(DAY).alias(DAY)), "item", plan.width
+    )
+    cover_rows, cover_CE = _numbered(spark, covers, "cover", plan.width // 2)
+    item_rows = item_rows.select(sql.explode(DAY).alias(DAY), "item_id", "item_row")
+    matrices = spark.sparkContext.broadcast(Matrices(items=item_IV, covers=cover_CE))
+    return day_sums_by_broadcast(residuals, item_rows, cover_rows, matrices, num_buckets), unplaced
+
+
+def _items(spark: SparkSession, store: ObjectStore, days: list[DayPlan], scratch: Path) -> DataFrame:
+    """Vectors by day and item: each day with the catalogue that stands for it."""
+    partitions = {day.items.run_date: day.items for day in days}
+    stands_for = [(day.items.run_date.isoformat(), day.day.isoformat()) for day in days]
+    links = spark.createDataFrame(stands_for, "catalogue string, day string")
+    rows = read_days(spark, store, [partitions[key] for key in sorted(partitions)], _ITEMS, scratch=scratch)
+    joined = rows.withColumnRenamed(DAY, "catalogue").join(sql.broadcast(links), "catalogue")
+    return joined.select(sql.col("day").alias(DAY), "item_id", "vector")
+
+
+def _used_covers(
+    spark: SparkSession, store: ObjectStore, partitions: list[Partition], residuals: DataFrame, scratch: Path
+) -> DataFrame:
+    """Vectors of the generated covers that the rows name, each once (a cover's id is the hash of its image)."""
+    filled = [part for part in partitions if part.rows]
+    if not filled:
+        return spark.createDataFrame([], "cover_id string, vector array<float>")
+    used = residuals.select("cover_id").where("cover_id is not null").distinct()
+    rows = read_days(spark, store, filled, _COVERS, scratch=scratch).drop(DAY)
+    return rows.join(used, "cover_id", "left_semi").groupBy("cover_id").agg(sql.max("vector").alias("vector"))
+
+
+def _unplaced(residuals: DataFrame, items: DataFrame, covers: DataFrame) -> DataFrame:
+    rows = residuals.select(DAY, "item_id", "cover_id", "impressions")
+    rows = rows.join(items.withColumn("has_item", sql.lit(True)), [DAY, "item_id"], "left")
+    rows = rows.join(covers.withColumn("has_cover", sql.lit(True)), "cover_id", "left")
+    without_item = sql.when(sql.col("has_item").isNull(), sql.col("impressions")).otherwise(0)
+    no_cover = sql.col("cover_id").isNotNull() & sql.col("has_cover").isNull()
+    without_cover = sql.when(no_cover, sql.col("impressions")).otherwise(0)
+    return rows.agg(sql.sum(without_item).alias("without_item"), sql.sum(without_cover).alias("without_cover"))
+
+
+def _numbered(spark: SparkSession, frame: DataFrame, name: str, width: int) -> tuple[DataFrame, NDArray[np.float32]]:
+    """A frame's vectors as a matrix on the driver, and its other columns with the row number in that matrix."""
+    table = frame.toArrow()
+    vectors = table["vector"].combine_chunks()
+    matrix = np.asarray(vectors.flatten(), dtype=np.float32).reshape(-1, width)
+    rows = table.drop_columns(["vector"]).append_column(f"{name}_row", pa.array(np.arange(len(table), dtype=np.int32)))
+    return spark.createDataFrame(rows), matrix
