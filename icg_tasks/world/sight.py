@@ -16,7 +16,7 @@ from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.world.attributes import ATTRIBUTE_VALUES
 from icg_tasks.world.eye import AttributeClassifier
 
-_BATCH: Final = 128
+_BATCH: Final = 32
 
 
 class Eye:
@@ -34,7 +34,7 @@ class Eye:
         side = self._classifier.config.image_size
         if images_BHWC.shape[1:3] != (side, side):
             images_BHWC = np.stack([np.asarray(Image.fromarray(image).resize((side, side))) for image in images_BHWC])
-        pixels = torch.from_numpy(np.ascontiguousarray(images_BHWC)).permute(0, 3, 1, 2).float() / 255.0
+        pixels = torch.tensor(images_BHWC).permute(0, 3, 1, 2).float() / 255.0
         found = self._classifier.probabilities(pixels)
         return np.asarray(torch.cat([found[name] for name in ATTRIBUTE_VALUES], dim=1).numpy(), dtype=np.float32)
 

@@ -1,0 +1,205 @@
+"""Gathers what a day left behind for its report: stage lines, table, segments, covers, quarantine, models.
+
+Reads data sets and cards; knows no HTML. A part that is not there is named, never hidden. Everything is as of the run date.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from icg_tasks.contracts import partitions as keys
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.schemas import EVERYONE
+from icg_tasks.contracts.stages import DAY_IN_ORDER, REPORT
+from icg_tasks.evaluation.report_images import ImageFolder
+from icg_tasks.lake.partitions import find_partition, read_partition
+from icg_tasks.lake.registry import champion_as_of
+from icg_tasks.stage import StageContext
+
+CARDS_PER_SEGMENT = 8
+HISTORY = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A cover on the page; ``address`` None = could not be shown."""
+
+    address: str | None
+    caption: str
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverCard:
+    """One item for one segment: its own cover, the unpersonalised and the personalised one."""
+
+    item_id: str
+    title: str
+    own: Picture
+    plain: Picture | None
+    personal: Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentView:
+    """A segment as the page shows it."""
+
+    segment_id: str
+    size: int
+    traffic: float
+    history: list[Picture]
+    cards: list[CoverCard]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """``rows`` is evaluation.json; ``detail`` holds gains, shares, notes and the judged pairs."""
+
+    rows: list[dict[str, Any]]
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayView:
+    """Everything the page tells; ``missing`` names what was not there."""
+
+    stages: list[dict[str, Any]]
+    evaluation: Evaluation | None
+    segments: list[SegmentView]
+    quality: dict[str, dict[str, Any]]
+    docs: list[str]
+    preference: dict[str, Any]
+    adapter: dict[str, Any]
+    missing: list[str]
+
+
+def gather(context: StageContext, images: ImageFolder) -> DayView:
+    """The day's view; a part that is not there is named in ``missing`` and the rest goes on."""
+    missing: list[str] = []
+    return DayView(
+        stages=_stages(context, missing),
+        evaluation=_evaluation(context, missing),
+        segments=_segments(context, images, missing),
+        quality=_quality(context, missing),
+        docs=_docs(context, missing),
+        preference=_card(context, "preference", missing),
+        adapter=_card(context, "adapter", missing),
+        missing=missing,
+    )
+
+
+def _stages(context: StageContext, missing: list[str]) -> list[dict[str, Any]]:
+    """Closing lines in the order of the day, mapped tasks after each other."""
+    there = context.store.list(f"{keys.STAGE_RUNS}/ds={context.run_date.isoformat()}/")
+    lines = [json.loads(context.store.get(key)) for key in there]
+    order = {stage: number for number, stage in enumerate(DAY_IN_ORDER)}
+    found = [line for line in lines if line["stage"] in order and line["stage"] != REPORT]
+    absent = [stage for stage in DAY_IN_ORDER if stage != REPORT and stage not in {line["stage"] for line in found}]
+    if absent:
+        missing.append(f"no closing line of: {', '.join(absent)}")
+    return sorted(found, key=lambda line: order[line["stage"]])
+
+
+def _evaluation(context: StageContext, missing: list[str]) -> Evaluation | None:
+    prefix = keys.partition_prefix(keys.REPORTS, context.run_date)
+    try:
+        rows = json.loads(context.store.get(f"{prefix}/evaluation.json"))
+        return Evaluation(rows=rows, detail=json.loads(context.store.get(f"{prefix}/evaluation_detail.json")))
+    except DataMissing:
+        missing.append("no evaluation of this day: no uplift table (run `icg evaluate`)")
+        return None
+
+
+def _segments(context: StageContext, images: ImageFolder, missing: list[str]) -> list[SegmentView]:
+    store, day = context.store, context.run_date
+    for dataset in (keys.SEGMENTS, keys.ITEMS):
+        if find_partition(store, dataset, day) is None:
+            missing.append(f"no {dataset} of this day: no gallery")
+            return []
+    if find_partition(store, keys.COVER_MANIFESTS, day) is None:
+        missing.append("no covers were published for this day: segments are shown without covers")
+        manifest: list[dict[str, Any]] = []
+    else:
+        manifest = [row for row in read_partition(store, keys.COVER_MANIFESTS, day).to_pylist() if row["variant"] == 0]
+    items = {row["item_id"]: row for row in read_partition(store, keys.ITEMS, day).to_pylist()}
+    covers = {(row["segment_id"], row["item_id"]): row for row in manifest}
+    rows = sorted(read_partition(store, keys.SEGMENTS, day).to_pylist(), key=lambda row: (row["rank"], row["segment_id"]))
+    gallery = _Gallery(context, images, items, covers)
+    chosen = [row for row in rows if row["segment_id"] != EVERYONE][: context.settings.features.num_top_segments]
+    return [gallery.view(row) for row in chosen]
+
+
+class _Gallery:
+    def __init__(
+        self, context: StageContext, images: ImageFolder, items: dict[str, Any], covers: dict[tuple[str, str], Any]
+    ) -> None:
+        self._context, self._images, self._items, self._covers = context, images, items, covers
+
+    def view(self, row: dict[str, Any]) -> SegmentView:
+        segment = row["segment_id"]
+        mine = sorted(item for name, item in self._covers if name == segment and item in self._items)
+        rank = {item: number for number, item in enumerate(row["top_items"])}
+        mine.sort(key=lambda item: (rank.get(item, len(rank)), item))
+        return SegmentView(
+            segment_id=segment,
+            size=row["size"],
+            traffic=row["expected_traffic"],
+            history=[self._own(item) for item in row["history"][:HISTORY] if item in self._items],
+            cards=[self._card(segment, item) for item in mine[:CARDS_PER_SEGMENT]],
+        )
+
+    def _card(self, segment: str, item: str) -> CoverCard:
+        plain = self._covers.get((EVERYONE, item))
+        return CoverCard(
+            item_id=item,
+            title=self._items[item]["title"],
+            own=self._own(item),
+            plain=self._published(plain, "unpersonalised") if plain else None,
+            personal=self._published(self._covers[segment, item], "for this segment"),
+        )
+
+    def _own(self, item: str) -> Picture:
+        row = self._items[item]
+        address = self._images.add_key(f"{keys.IMAGES_RAW}/{row['reference_image']}")
+        return Picture(address=address, caption=row["title"])
+
+    def _published(self, row: dict[str, Any], caption: str) -> Picture:
+        scores = {name: row[name] for name in ("preference", "relevance", "aesthetic") if row[name] is not None}
+        return Picture(address=self._images.add_key(row["blob"]), caption=caption, scores=scores)
+
+
+def _quality(context: StageContext, missing: list[str]) -> dict[str, dict[str, Any]]:
+    """Per data set: clean rows, quarantined rows by reason, the clean partition's own remarks."""
+    found = {}
+    for name, clean, quarantine in (
+        ("impressions", keys.IMPRESSIONS, keys.QUARANTINE_IMPRESSIONS),
+        ("items", keys.ITEMS, keys.QUARANTINE_ITEMS),
+    ):
+        partition = find_partition(context.store, clean, context.run_date)
+        if partition is None:
+            missing.append(f"no {clean} of this day")
+            continue
+        reasons: Counter[str] = Counter()
+        if (held := find_partition(context.store, quarantine, context.run_date)) is not None and held.rows:
+            reasons.update(read_partition(context.store, quarantine, context.run_date, ["reason"])["reason"].to_pylist())
+        ordered = dict(sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])))
+        found[name] = {"clean": partition.rows, "quarantined": ordered, "metadata": partition.metadata}
+    return found
+
+
+def _docs(context: StageContext, missing: list[str]) -> list[str]:
+    """First pages of the data docs, relative to the report page."""
+    prefix = keys.partition_prefix(keys.DATA_DOCS, context.run_date)
+    pages = [key for key in context.store.list(f"{prefix}/") if key.endswith("/index.html") and key.count("/") == 4]
+    if not pages:
+        missing.append("no data docs of this day")
+    return [f"../{key.removeprefix(keys.REPORTS + '/')}" for key in pages]
+
+
+def _card(context: StageContext, kind: str, missing: list[str]) -> dict[str, Any]:
+    version = champion_as_of(context.store, kind, context.run_date)
+    if version is None:
+        missing.append(f"no {kind} model in use as of this day")
+        return {}
+    return {**version.card, "version": version.version}

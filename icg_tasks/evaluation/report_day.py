@@ -1,0 +1,136 @@
+"""The report's sections about the day itself: what the models learned, stages, data quality, what is missing.
+
+Each function takes what was gathered and returns HTML, or an empty text where there is nothing to show.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from icg_tasks.evaluation.report_data import DayView
+from icg_tasks.evaluation.report_plots import Dot, bar, calibration_plot, curve_plot, interval_plot
+
+_FIGURES_SHOWN = 6
+
+
+def learning(view: DayView) -> str:
+    """Reward curves of the adapter, the preference model against its baselines, calibration."""
+    curves = _curves(view.adapter)
+    judged, calibration = _auc(view.preference), _calibration(view.preference)
+    if not (curves or judged or calibration):
+        return ""
+    parts = ['<h2 id="learning">What the models learned</h2>']
+    if judged or calibration:
+        parts.append('<div class="two">')
+        parts.append(
+            '<div class="panel"><h3>Preference model</h3><p class="soft">AUC on users it never saw, with 95 % intervals, '
+            f"against simpler rankings.</p>{judged}</div>"
+        )
+        if calibration:
+            said = '<p class="soft">Seen against predicted click rate.</p>'
+            parts.append(f'<div class="panel"><h3>Its word is good</h3>{said}{calibration}</div>')
+        parts.append("</div>")
+    if curves:
+        words = "Every measurement over the training steps of the adapter version in use; nothing is smoothed."
+        parts.append(f'<div class="panel"><h3>Adapter</h3><p class="soft">{words}</p><div class="curves">{curves}</div></div>')
+    return "".join(parts)
+
+
+def stages(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Stages in the order of the day: seconds, counts, figures."""
+    if not lines:
+        return ""
+    longest = max(line["seconds"] for line in lines) or 1.0
+    rows = []
+    for line in lines:
+        counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in line["counts"].items())
+        figures = ", ".join(_figure(name, value) for name, value in list(_plain(line["figures"]))[:_FIGURES_SHOWN])
+        rows.append(
+            f'<tr><td>{escape(line["stage"])}</td><td class="n">{line["seconds"]:.1f} s</td>'
+            f"<td>{bar(line['seconds'] / longest)}</td>"
+            f"<td>{escape(counts)}</td><td><small>{figures}</small></td></tr>"
+        )
+    head = '<th>stage</th><th class="n">seconds</th><th></th><th>counts</th><th>figures</th>'
+    return (
+        f'<h2 id="stages">The day, stage by stage</h2><div class="panel scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def quality(view: DayView) -> str:
+    """Clean and quarantined rows by reason, and the way to the data docs."""
+    if not view.quality and not view.docs:
+        return ""
+    parts = ['<h2 id="quality">Data quality</h2>']
+    for name, entry in view.quality.items():
+        held = sum(entry["quarantined"].values())
+        share = held / max(1, held + entry["clean"])
+        words = f"{entry['clean']:,} clean rows, {held:,} in quarantine ({100 * share:.2f} %)"
+        most = max(entry["quarantined"].values(), default=1)
+        rows = "".join(
+            f'<tr><td>{escape(reason.replace("_", " "))}</td><td class="n">{count:,}</td><td>{bar(count / most)}</td></tr>'
+            for reason, count in entry["quarantined"].items()
+        )
+        table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+        parts.append(f'<div class="panel"><h3>{escape(name.capitalize())}</h3><p class="soft">{words}</p>{table}</div>')
+    if view.docs:
+        links = ", ".join(f'<a href="{escape(page, quote=True)}">{escape(page.split("/")[-2])}</a>' for page in view.docs)
+        parts.append(f"<p>Every expectation with what was found: data docs of {links}.</p>")
+    return "".join(parts)
+
+
+def missing(entries: Sequence[str]) -> str:
+    """What this page could not tell."""
+    if not entries:
+        return ""
+    items = "".join(f"<p>{escape(entry)}</p>" for entry in entries)
+    return f'<h2 id="missing">Not on this page</h2><div class="note">{items}</div>'
+
+
+def _curves(card: Mapping[str, Any]) -> str:
+    curves = card.get("curves")
+    if not isinstance(curves, Mapping):
+        return ""
+    return "".join(curve_plot(_points(values), title=name.replace("_", " ")) for name, values in sorted(curves.items()))
+
+
+def _points(values: Any) -> list[tuple[float, float]]:
+    """Points of a curve given as [[step, value], …] or as a plain list of values."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return []
+    points = []
+    for number, entry in enumerate(values):
+        pair = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else (number, entry)
+        if len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
+            points.append((float(pair[0]), float(pair[1])))
+    return points
+
+
+def _auc(card: Mapping[str, Any]) -> str:
+    """The model first, then what it is compared with; a predictor without an interval is left out."""
+    metrics = card.get("metrics")
+    judged = metrics.get("figures") if isinstance(metrics, Mapping) else None
+    found = {name: entry.get("auc") for name, entry in judged.items()} if isinstance(judged, Mapping) else {}
+    dots = [
+        Dot(label=name.replace("_", " "), mean=entry["mean"], low=entry["low"], high=entry["high"], strong=name == "model")
+        for name, entry in found.items()
+        if isinstance(entry, Mapping) and {"mean", "low", "high"} <= set(entry)
+    ]
+    return interval_plot(dots, title="AUC on held-out users")
+
+
+def _calibration(card: Mapping[str, Any]) -> str:
+    bins = card.get("calibration", [])
+    pairs = (
+        [(entry["predicted"], entry["seen"]) for entry in bins if isinstance(entry, Mapping)] if isinstance(bins, list) else []
+    )
+    return calibration_plot(pairs, title="Calibration on held-out users")
+
+
+def _plain(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in figures.items() if isinstance(value, int | float | str) and len(str(value)) < 60]
+
+
+def _figure(name: str, value: Any) -> str:
+    said = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return escape(f"{name.replace('_', ' ')} {said}")

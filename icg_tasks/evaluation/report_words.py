@@ -1,0 +1,79 @@
+"""What the report says in words: names of arms, the headline, and what may honestly be claimed about each source of data.
+
+Knows figures and sources; no HTML, no files.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from icg_tasks.evaluation import arms as names
+
+ARM_WORDS: Final[dict[str, str]] = {
+    names.OWN: "item’s own cover",
+    names.PLAIN: "unpersonalised",
+    names.PLAIN_BEST: "unpersonalised, best of 8",
+    names.PERSONAL: "personalised",
+    names.PERSONAL_BEST: "personalised, best of 8",
+    names.SWAPPED: "made for another segment",
+    names.BEST: "best achievable",
+}
+METRIC_WORDS: Final[dict[str, str]] = {
+    names.PROBABILITY: "true click probability",
+    names.LOGIT: "true click logit",
+    names.SUBJECT: "subject recognised",
+    names.RELEVANCE: "relevance",
+    names.AESTHETIC: "aesthetic",
+    names.PREFERENCE: "preference",
+}
+PERCENT: Final = (names.PROBABILITY, names.SUBJECT)
+
+_WORLD: Final = (
+    "The readers and items behind this page are simulated, so the true click probability of any image is known. It is told by "
+    "an oracle that looks at pixels and that no training ever saw. Nothing here is a promise about real readers."
+)
+_CLASSICS: Final = (
+    "These are real readers, real ratings and real covers, but these readers never saw these covers: looks carry no signal "
+    "here by construction, and a ranking by colour alone is at chance. What the preference model learns is taste in books. "
+    "Read the covers below as the pipeline at work, not as evidence that anybody prefers them."
+)
+_PLATFORM: Final = (
+    "The data come from a platform, so nobody knows the true click probability of a cover that was not shown. The figures are "
+    "the models’ own opinions; a claim of uplift needs an online test."
+)
+SOURCE_WORDS: Final[dict[str, str]] = {"world": _WORLD, "classics": _CLASSICS}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def source_words(source: str) -> str:
+    """What may be claimed about data of this source."""
+    return SOURCE_WORDS.get(source, _PLATFORM)
+
+
+def find_row(rows: Rows, arm: str, metric: str, against: str | None = None) -> Mapping[str, Any] | None:
+    """The table's (or, with ``against``, the gains') row of an arm and metric."""
+    for row in rows:
+        if row["arm"] == arm and row["metric"] == metric and row.get("against") == against:
+            return row
+    return None
+
+
+def headline(rows: Rows) -> str:
+    """The day in one sentence; claims no more than the intervals allow.
+
+    >>> headline([])
+    'What the day made, for whom, and how good it is.'
+    """
+    own, mine = (find_row(rows, arm, names.PROBABILITY) for arm in (names.OWN, names.PERSONAL))
+    if own is None or mine is None:
+        own, mine = (find_row(rows, arm, names.PREFERENCE) for arm in (names.OWN, names.PERSONAL))
+        if own is None or mine is None:
+            return "What the day made, for whom, and how good it is."
+        way = "scores higher" if mine["low"] > own["high"] else "does not score clearly higher"
+        return f"By the preference model’s opinion a personalised cover {way} than an item’s own; nobody asked the readers."
+    figures = f"{100 * mine['mean']:.1f} % of the time, an item’s own cover {100 * own['mean']:.1f} %"
+    if mine["low"] > own["high"]:
+        return f"A cover made for its segment is clicked {figures}."
+    if mine["high"] < own["low"]:
+        return f"A cover made for its segment does worse than the item’s own today: it is clicked {figures}."
+    return f"Personalised covers are not clearly better than items’ own today: they are clicked {figures}."
