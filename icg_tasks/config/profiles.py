@@ -36,7 +36,7 @@ def production() -> Settings:
         ),
         features=FeatureSettings(window_days=60, half_life_days=21.0, num_segments=512, min_segment_users=200,
                                  num_top_segments=128, kmeans_dimensions=64),
-        preference=PreferenceSettings(train_days=14, rank=128, hidden=512, batch_size=16_384),
+        preference=PreferenceSettings(train_days=14, rank=128, batch_size=16_384),
         adapter=AdapterSettings(num_meta_tokens=77, num_user_tokens=8, connector_layers=6, connector_heads=16,
                                 alignment_steps=2_000, reward_steps=400, learning_rate=1e-4, lora_steps=500),
         covers=CoverSettings(items_per_segment=1_000, candidates=4, steps=25, guidance=5.0, size_pixels=1024,

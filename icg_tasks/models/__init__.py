@@ -1,0 +1,1 @@
+"""What learns: preference, rewards, ICG, Pigeon, and their training loops."""
