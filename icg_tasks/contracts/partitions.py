@@ -19,6 +19,7 @@ USERS = "features/users"
 SEGMENTS = "features/segments"
 USER_SEGMENTS = "features/user_segments"
 COVER_PLANS = "covers/plans"
+COVER_PLAN_SEGMENTS = "covers/plan_segments"
 COVER_SHARDS = "covers/shards"
 COVER_BLOBS = "covers/v1/blobs"
 COVER_MANIFESTS = "covers/v1/manifests"
@@ -49,14 +50,17 @@ def parse_partition_date(key: str) -> date | None:
     datetime.date(2026, 3, 1)
     """
     for part in key.split("/"):
-        if part.startswith("ds=") and _DATE.match(part[3:]):
-            return date.fromisoformat(part[3:])
+        if part.startswith("ds=") and _DATE.fullmatch(part[3:]):
+            try:
+                return date.fromisoformat(part[3:])
+            except ValueError:  # a 31st of February
+                return None
     return None
 
 
 def checked_key(key: str) -> str:
     """The key itself if it is safe to use below a store's root; raises DataCorrupt for traversal or odd characters."""
-    if len(key) > 512 or ".." in key.split("/") or not _SAFE_KEY.match(key):
+    if len(key) > 512 or ".." in key.split("/") or not _SAFE_KEY.fullmatch(key):
         raise DataCorrupt(f"unsafe object key {key!r}: expected letters, digits and ._=+@- between single slashes")
     return key
 

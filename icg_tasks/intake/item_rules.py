@@ -24,7 +24,7 @@ KINDS = {
     "updated_at": Kind.TIME,
 }
 ITEM_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+LANGUAGE = r"^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$"
 TITLE = r"^\P{Cc}*[^\p{Z}\p{C}]\P{Cc}*$"
 CATEGORY = r"^[^\p{Z}\p{C}](\P{C}{0,62}[^\p{Z}\p{C}])?$"
 MAX_NAME = 200  # characters of one part of a key: file systems refuse more than 255 bytes

@@ -4,7 +4,7 @@ Columns nobody declared are left out of the JSON (they could hold a raw user id 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,8 @@ def quarantine_rows(
     """
     numbers = np.flatnonzero(found)
     names = [name for name in declared if table.column_names.count(name) == 1]
-    rows = _plain_rows(table.select(names).take(pa.array(numbers)))
+    taken = table.take(pa.array(numbers))
+    rows = _plain_rows({name: taken.column(name) for name in names}, len(numbers))
     records: dict[str, list[Any]] = {name: [] for name in QUARANTINE.names}
     for number, row in zip(numbers.tolist(), rows, strict=True):
         rule = rules[found[number] - 1]
@@ -70,11 +71,9 @@ def _detail(rule: Rule, row: dict[str, Any]) -> str:
     return f"{rule.column} is {text[:SHOWN_TEXT]}{'…' if len(text) > SHOWN_TEXT else ''}; expected {rule.expected}"
 
 
-def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    if not table.num_columns:
-        return [{} for _ in range(table.num_rows)]
-    columns = {name: [_plain(value) for value in _values(table.column(name))] for name in table.column_names}
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+def _plain_rows(columns: Mapping[str, pa.ChunkedArray], count: int) -> list[dict[str, Any]]:
+    plain = {name: [_plain(value) for value in _values(column)] for name, column in columns.items()}
+    return [{name: values[row] for name, values in plain.items()} for row in range(count)]
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

@@ -1,9 +1,10 @@
 """A small platform that writes raw data, a store in a temporary folder, and contexts of stages on it."""
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,38 @@ def platform(store: FolderStore) -> Platform:
     return Platform(store)
 
 
+@pytest.fixture(scope="session")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stores to copy: ``fresh`` (clean catalogues, raw impressions) and ``caught_up`` (impressions clean too)."""
+    from icg_tasks.intake import validate_impressions, validate_items
+
+    root = tmp_path_factory.mktemp("window")
+    platform = Platform(FolderStore(root / "fresh"))
+    last = platform.day - timedelta(days=1)
+    platform.put_images()
+    for back in (3, 2, 1, 0):
+        platform.put_items(day=platform.day - timedelta(days=back))
+    for back in (3, 2, 1):
+        platform.put_impressions(day=platform.day - timedelta(days=back))
+    validate_items.run(_context("validate-items", platform.day, platform.store, root))
+    shutil.copytree(root / "fresh", root / "caught_up")
+    store = FolderStore(root / "caught_up")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICG_PSEUDONYM_KEY", KEY)
+        validate_impressions.run(_context("validate-impressions", last, store, root))
+    return root
+
+
+def _context(stage: str, day: date, store: FolderStore, work: Path, *overrides: str, **arguments: Any) -> StageContext:
+    settings = load_settings("tiny", [f"store={store.root}", f"work_folder={work / 'work'}", *overrides])
+    return StageContext(stage=stage, run_date=day, settings=settings, store=store, arguments=arguments)
+
+
 @pytest.fixture
 def context(tmp_path: Path, store: FolderStore) -> Callable[..., StageContext]:
     """``context(stage, day, "section.field=value", …, **arguments)``."""
 
     def make(stage: str, day: date, *overrides: str, **arguments: Any) -> StageContext:
-        settings = load_settings("tiny", [f"store={store.root}", f"work_folder={tmp_path / 'work'}", *overrides])
-        return StageContext(stage=stage, run_date=day, settings=settings, store=store, arguments=arguments)
+        return _context(stage, day, store, tmp_path, *overrides, **arguments)
 
     return make
