@@ -13,7 +13,7 @@ DATA ?=
 SET ?=
 FRESH ?=
 HOME_FOLDER ?=
-TESTS ?= tests icg_tasks
+TESTS ?=
 export PYTHON VENV MAKECMDGOALS
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # Nothing of a surrounding environment reaches the tools; their own folder comes first (Spark looks for python and java there).
