@@ -1,0 +1,1 @@
+"""Multimodal language models: one family per file, all listed in ``table``."""

@@ -1,0 +1,1 @@
+"""What trainings share: checkpoints that survive a kill, averaged weights, running normalisation."""
