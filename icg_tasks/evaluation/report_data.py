@@ -17,7 +17,7 @@ from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.lake.registry import champion_as_of
 from icg_tasks.stage import StageContext
 
-CARDS_PER_SEGMENT = 8
+CARDS_PER_SEGMENT = 6
 HISTORY = 8
 
 

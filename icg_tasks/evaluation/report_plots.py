@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 760
+_WIDTH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ def interval_plot(dots: Sequence[Dot], *, digits: int = 3, percent: bool = False
     """One row per dot: label, interval as a line, mean as a dot with its number."""
     if not dots:
         return ""
-    left, right, row, top = 218, 96, 34, 12
+    left, right, row, top = 230, 96, 36, 12
     low, high = min(dot.low for dot in dots), max(dot.high for dot in dots)
     margin = (high - low or abs(high) or 1.0) * 0.06
     low, high = low - margin, high + margin

@@ -200,13 +200,12 @@ def _card(card: CoverCard) -> str:
 
 
 def _figure(address: str | None, caption: str, scores: str, title: str, *, mine: bool = False) -> str:
-    words = f"{caption}<br><small>{scores}</small>" if scores else caption
+    words = f"<b>{caption}</b>{scores}"
     return f"<figure{' class=mine' if mine else ''}>{_image(address, title)}<figcaption>{words}</figcaption></figure>"
 
 
 def _scores(picture: Picture) -> str:
-    short = {"preference": "pref", "relevance": "rel", "aesthetic": "aes"}
-    return " · ".join(f"{short[name]}&nbsp;{value:.2f}" for name, value in picture.scores.items() if name in short)
+    return "".join(f"<span><i>{escape(name)}</i><i>{value:.2f}</i></span>" for name, value in picture.scores.items())
 
 
 def _image(address: str | None, title: str) -> str:

@@ -19,7 +19,7 @@ a { color:var(--accent); } .soft { color:var(--soft); } small { color:var(--soft
 nav { display:flex; flex-wrap:wrap; gap:6px 20px; margin:26px 0 0; padding:12px 0; border-block:1px solid var(--line);
   font-size:14.5px; }
 nav a { color:var(--soft); text-decoration:none; } nav a:hover { color:var(--accent); }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(215px,1fr)); gap:14px; margin:34px 0 8px; }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(180px,1fr)); gap:14px; margin:34px 0 8px; }
 .tile,.panel { background:var(--card); border:1px solid var(--line); border-radius:14px; padding:18px 20px;
   box-shadow:var(--shadow); }
 .tile b { display:block; font:600 36px/1.1 "Iowan Old Style",Palatino,Georgia,serif; font-variant-numeric:tabular-nums; }
@@ -58,17 +58,19 @@ img.small { image-rendering:pixelated; } .gone { aspect-ratio:1; display:grid; p
 .strip { display:grid; grid-template-columns:repeat(8,minmax(0,1fr)); gap:10px; margin:8px 0 18px; max-width:760px; }
 .strip figcaption { display:none; } figure { margin:0; } figcaption { font-size:12px; color:var(--soft); margin-top:6px;
   line-height:1.35; }
-.cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(330px,1fr)); gap:16px; }
+.cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(400px,1fr)); gap:16px; }
 .card { border:1px solid var(--line); border-radius:12px; padding:14px; background:var(--paper); }
 .card h4 { margin:0 0 10px; font:600 15.5px/1.3 "Iowan Old Style",Palatino,Georgia,serif; min-height:1.3em; }
 .trio { display:grid; grid-template-columns:repeat(3,minmax(0,1fr)); gap:10px; }
   .trio .mine img { outline:2.5px solid var(--accent);
-  outline-offset:2px; } .trio .mine figcaption { color:var(--accent); font-weight:600; } .label { font-size:13px;
+  outline-offset:2px; } .trio .mine figcaption b { color:var(--accent); } .label { font-size:13px;
   color:var(--soft); }
 .up { color:var(--good); } .bar { display:inline-block; width:120px; height:8px; border-radius:4px; background:var(--line);
   overflow:hidden; }
 .bar span { display:block; height:100%; background:var(--accent); } footer { margin-top:80px; color:var(--soft);
   font-size:14px; }
+figcaption b { display:block; color:var(--ink); margin-bottom:3px; } figcaption i { font-style:normal; }
+figcaption span { display:flex; justify-content:space-between; gap:6px; font-variant-numeric:tabular-nums; }
 @media (max-width:700px) { main { padding:32px 16px 64px; } .two { grid-template-columns:1fr; } h2 { margin-top:56px; }
   .strip { grid-template-columns:repeat(4,1fr); } .cards { grid-template-columns:1fr; } }
 @media print { body { background:#fff; } .tile,.panel { box-shadow:none; } }
