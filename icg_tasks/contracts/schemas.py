@@ -145,4 +145,8 @@ COVER_MANIFEST = pa.schema(
         ("made_on", pa.string()),  # run date that generated the blob
     ]
 )
+# What generate-covers leaves for publish-covers: a manifest row, the cover's image vector, and why it must not be published.
+COVER_SHARD = pa.schema([*COVER_MANIFEST, ("rejected", pa.string()), ("vector", VECTOR)])
+# The vector each planned segment's covers are made for: today's centroid, or a former one from which it has hardly drifted.
+COVER_PLAN_SEGMENTS = pa.schema([("segment_id", pa.string()), ("vector", VECTOR), ("set_on", pa.string())])
 EVERYONE = "_all"

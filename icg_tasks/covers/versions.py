@@ -1,0 +1,68 @@
+"""Which models a date's covers are made with, as names that change whenever an image could change.
+
+Champions are named by their registry version; a checkpoint in a local folder by a hash of its content, one on a hub by its id.
+Knows no tensors.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from icg_tasks.backbones.locate import resolve_checkpoint
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.lake.registry import champion_as_of, require_champion
+from icg_tasks.stage import StageContext
+
+GENERATOR = "icg"
+ADAPTER, PREFERENCE, DENOISER = "adapter", "preference", "denoiser"
+_DECISIVE = {".json", ".safetensors", ".txt", ".model"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersions:
+    """Everything that a generated image, or the choice among candidates, depends on besides the request."""
+
+    generator: str
+    adapter: str
+    preference: str
+    denoiser: str
+    backbones: str  # encoder, language model and aesthetic head
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values."""
+        return asdict(self)
+
+
+def model_versions(context: StageContext) -> ModelVersions:
+    """The versions in use as of the run date; raises DataMissing where a champion or a checkpoint is not there."""
+    store, day, backbones = context.store, context.run_date, context.settings.backbones
+    adapted = champion_as_of(store, DENOISER, day)
+    base = checkpoint_name(backbones.denoiser)
+    others = [backbones.encoder, backbones.language_model, backbones.aesthetic]
+    named = "\n".join(checkpoint_name(checkpoint) if checkpoint else "" for checkpoint in others)
+    return ModelVersions(
+        generator=GENERATOR,
+        adapter=require_champion(store, ADAPTER, day).version,
+        preference=require_champion(store, PREFERENCE, day).version,
+        denoiser=f"{base}+{adapted.version}" if adapted else base,
+        backbones=hashlib.sha256(named.encode()).hexdigest()[:16],
+    )
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """16 hex digits of everything in a local folder that decides what the model computes; a hub id stands for itself."""
+    place = resolve_checkpoint(checkpoint)
+    folder = Path(place)
+    if not folder.is_dir():
+        return place
+    digest = hashlib.sha256()
+    found = 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in _DECISIVE:
+            with path.open("rb") as handle:
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+            found += path.suffix == ".safetensors"
+    if not found:
+        raise DataMissing(f"{folder} ({checkpoint}) holds no safetensors weights; name a checkpoint that has them")
+    return digest.hexdigest()[:16]
