@@ -1,6 +1,7 @@
 """Airflow, headless: api-server, scheduler and dag-processor as three processes; trigger by its command line, watch by REST."""
 
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +54,11 @@ class Airflow:
         if made.exists():
             return False
         run_logged("airflow db migrate", [*_cli(), "db", "migrate"], self._environment, self._logs / "migrate.log")
+        with sqlite3.connect(self._home / "airflow.db") as database:
+            database.execute(
+                "PRAGMA journal_mode=WAL"
+            )  # kept in the file: readers and the one writer do not wait for each other
+        database.close()
         made.touch()
         return True
 

@@ -75,7 +75,7 @@ def airflow_environment(options: Options, stages: Mapping[str, str], ports: list
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": kept_secret(options.home, "jwt_secret", 64),
         "AIRFLOW__API__SECRET_KEY": kept_secret(options.home, "api_secret", 32),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports[1]),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",

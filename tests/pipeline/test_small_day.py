@@ -1,0 +1,140 @@
+"""A whole small day with the real stages in one process: what stands in the store afterwards, and what bad input does to it."""
+
+import io
+import json
+import time
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from icg_tasks.contracts import partitions, schemas
+from icg_tasks.contracts.errors import EXIT_REFUSED
+from icg_tasks.contracts.stages import DAY_IN_ORDER
+from icg_tasks.lake.partitions import find_partition, read_partition, write_partition
+
+DAY = date(2026, 3, 10)
+ARMS = {
+    "own_cover", "unpersonalised", "unpersonalised_best_of_8", "personalised", "personalised_best_of_8", "swapped",
+    "best_achievable",
+}  # fmt: skip
+METRICS = {"true_click_probability", "true_click_logit", "subject_recognised", "relevance", "aesthetic", "preference"}
+
+
+def test_every_stage_closes_with_its_line_and_its_partitions(ended_day):
+    world, lines = ended_day
+    assert set(lines) == set(DAY_IN_ORDER)
+    for stage, line in lines.items():
+        assert list(line) == ["stage", "run_date", "seconds", "outputs", "counts", "figures"], stage
+        assert line["run_date"] == DAY.isoformat()
+    for dataset, schema in {
+        partitions.IMPRESSIONS: schemas.IMPRESSIONS,
+        partitions.ITEMS: schemas.ITEMS,
+        partitions.ITEM_FEATURES: schemas.ITEM_FEATURES,
+        partitions.USERS: schemas.USERS,
+        partitions.SEGMENTS: schemas.SEGMENTS,
+        partitions.USER_SEGMENTS: schemas.USER_SEGMENTS,
+        partitions.COVER_PLANS: schemas.COVER_PLAN,
+        partitions.COVER_MANIFESTS: schemas.COVER_MANIFEST,
+    }.items():
+        table = read_partition(world.store, dataset, DAY)
+        assert table.schema.equals(schema), dataset
+        assert table.num_rows > 0, dataset
+
+
+def test_no_raw_user_id_is_found_downstream(ended_day):
+    world, _ = ended_day
+    raw = set(read_partition(world.store, partitions.IMPRESSIONS_RAW, DAY)["user_id"].to_pylist()) - {None}
+    assert len(raw) > 50
+    for dataset in (partitions.IMPRESSIONS, partitions.USERS, partitions.USER_SEGMENTS):
+        found = set(read_partition(world.store, dataset, DAY)["user_id"].to_pylist())
+        assert found.isdisjoint(raw)
+        assert all(len(user) == 32 for user in found)
+
+
+def test_malformed_rows_lie_in_quarantine_with_reasons_and_the_day_went_on(ended_day):
+    world, _ = ended_day
+    table = read_partition(world.store, partitions.QUARANTINE_IMPRESSIONS, DAY)
+    assert table.num_rows > 0
+    for row in table.to_pylist():
+        assert row["reason"]
+        assert row["advice"]
+        json.loads(row["row_json"])
+    clean = read_partition(world.store, partitions.IMPRESSIONS, DAY)
+    assert clean.num_rows > 0.9 * read_partition(world.store, partitions.IMPRESSIONS_RAW, DAY).num_rows
+    assert len(set(clean["impression_id"].to_pylist())) == clean.num_rows
+
+
+def test_published_covers_are_images_for_segments_and_for_everyone(ended_day):
+    from PIL import Image
+
+    world, _ = ended_day
+    rows = read_partition(world.store, partitions.COVER_MANIFESTS, DAY).to_pylist()
+    assert {row["segment_id"] for row in rows} > {schemas.EVERYONE}
+    for row in rows:
+        image = Image.open(io.BytesIO(world.store.get(row["blob"])))
+        assert (image.format, image.size) == ("WEBP", (row["width"], row["height"]))
+    current = json.loads(world.store.get(partitions.COVERS_CURRENT))
+    assert DAY.isoformat() in json.dumps(current)
+
+
+def test_evaluation_has_every_arm_and_metric_with_intervals(ended_day):
+    world, _ = ended_day
+    rows = json.loads(world.store.get(f"reports/ds={DAY}/evaluation.json"))
+    assert all(set(row) == {"arm", "metric", "mean", "low", "high", "n"} for row in rows)
+    found = {(row["arm"], row["metric"]) for row in rows}
+    assert {arm for arm, _ in found} >= ARMS
+    assert {metric for _, metric in found} >= METRICS
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
+
+
+def test_report_page_stands_on_its_own_and_shows_both_covers(ended_day):
+    world, _ = ended_day
+    page = world.store.get(f"reports/ds={DAY}/index.html").decode()
+    assert "<html" in page
+    assert "personalised" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_reader_finds_a_cover_for_a_user_of_a_top_segment(ended_day):
+    from icg_tasks.cli import main
+
+    world, _ = ended_day
+    rows = read_partition(world.store, partitions.COVER_MANIFESTS, DAY).to_pylist()
+    segment = next(row["segment_id"] for row in rows if row["segment_id"] != schemas.EVERYONE)
+    items = {row["item_id"] for row in rows if row["segment_id"] == segment}
+    users = read_partition(world.store, partitions.USER_SEGMENTS, DAY).to_pylist()
+    user = next(row["user_id"] for row in users if row["segment_id"] == segment)
+    words = ["covers", "get", "--user", user, "--hashed", "--item", min(items), "--set", f"store={world.uri}"]
+    assert main(words) == 0
+
+
+def test_garbage_day_is_refused_and_yesterdays_covers_stay(ended_day):
+    world, _ = ended_day
+    tomorrow = DAY + timedelta(days=1)
+    world.done("simulate", tomorrow, "--days", "1")
+    table = read_partition(world.store, partitions.IMPRESSIONS_RAW, tomorrow)
+    garbage = {name: pa.nulls(table.num_rows, table.schema.field(name).type) for name in table.column_names}
+    garbage["user_id"] = pa.array(["\x00'; drop table users; --"] * table.num_rows)
+    garbage["clicked"] = pa.array([99] * table.num_rows, pa.int64())
+    write_partition(world.store, partitions.IMPRESSIONS_RAW, tomorrow, [pa.table(garbage)], schema=schemas.RAW_IMPRESSIONS)
+    before = world.objects("covers/v1/current.json", "covers/v1/manifests")
+    world.done("validate-items", tomorrow)
+    code, _, said = world.icg("validate-impressions", tomorrow)
+    assert code == EXIT_REFUSED
+    assert tomorrow.isoformat() in said
+    assert find_partition(world.store, partitions.IMPRESSIONS, tomorrow) is None
+    assert world.objects("covers/v1/current.json", "covers/v1/manifests") == before
+
+
+@pytest.mark.parametrize("stage", ["validate-items", "embed-items", "plan-covers", "publish-covers", "report"])
+def test_stage_run_again_writes_the_same_bytes(ended_day, stage):
+    world, _ = ended_day
+    prefixes = ("clean/", "quarantine/", "features/", "covers/", f"reports/ds={DAY}")
+    before = world.objects(*prefixes)
+    started = time.monotonic()
+    line = world.done(stage)
+    assert line["seconds"] <= time.monotonic() - started + 1
+    after = world.objects(*prefixes)
+    changed = sorted(key for key in before | after if before.get(key) != after.get(key))
+    assert changed == []
