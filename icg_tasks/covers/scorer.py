@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from icg_tasks.backbones.device import choose_compute
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.covers.versions import PREFERENCE
 from icg_tasks.lake.registry import fetch_version, require_champion
@@ -47,11 +48,11 @@ class CoverScorer:
         self._models, self._preference = models, preference
 
     @classmethod
-    def load(cls, context: StageContext, device: torch.device | str = "cpu") -> "CoverScorer":
-        """With the preference champion as of the run date; raises DataMissing where there is none."""
+    def load(cls, context: StageContext) -> "CoverScorer":
+        """With the preference champion as of the run date, on the configured device; raises DataMissing where there is none."""
         version = require_champion(context.store, PREFERENCE, context.run_date)
         folder = fetch_version(context.store, version, context.scratch("models"))
-        models = RewardModels.load(context.settings.backbones, folder, device)
+        models = RewardModels.load(context.settings.backbones, folder, choose_compute(context.settings.backbones).device)
         if models.preference is None:
             raise DataCorrupt(f"preference version {version.version} holds no model; train again")
         return cls(models, models.preference)
