@@ -56,6 +56,6 @@ def examine_day(
             **figures,
             "quarantined_share": round(charged / max(raw_rows, 1), 6),
             "expectations": {"passed": sum(finding.success for finding in findings), "of": len(findings)},
-            "warnings": [finding.label for finding in findings if not finding.success],
+            "warnings": [f"{finding.label}: {finding.observed}" for finding in findings if not finding.success],
         },
     )

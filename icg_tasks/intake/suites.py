@@ -110,14 +110,14 @@ def volume_bounds(settings: IntakeSettings, past: Sequence[PastDay]) -> tuple[in
     return max(1, low), int(usual * settings.max_volume_ratio + room) + 1
 
 
-def drift_bounds(settings: IntakeSettings, past: Sequence[PastDay], rows: int) -> tuple[float, float] | None:
-    """Lowest and highest click rate against the trailing week; None without a past or without rows."""
+def drift_bounds(shift: float, past: Sequence[PastDay], rows: int) -> tuple[float, float] | None:
+    """Lowest and highest click rate ``shift`` (relative) away from the trailing week; None without a past or without rows."""
     seen = sum(entry.rows for entry in past)
     if not seen or not rows:
         return None
     usual = max(sum(entry.clicks for entry in past), 1) / seen
     room = STANDARD_ERRORS * sqrt(usual * max(1 - usual, 0) * (1 / seen + 1 / rows))
-    low, high = usual * (1 - settings.max_click_rate_shift) - room, usual * (1 + settings.max_click_rate_shift) + room
+    low, high = usual * (1 - shift) - room, usual * (1 + shift) + room
     return max(low, 0.0), min(high, 1.0)
 
 
@@ -128,15 +128,23 @@ def _volume(settings: IntakeSettings, past: Sequence[PastDay]) -> Any:
 
 
 def _drift(settings: IntakeSettings, past: Sequence[PastDay], rows: int) -> list[Any]:
-    bounds = drift_bounds(settings, past, rows)
-    if bounds is None:
-        return []
+    """Refused beyond the allowed shift, a warning beyond half of it."""
     label = f"click rate drift against the trailing week ({len(past)} days)"
-    return [
-        _critical(
-            gxe.ExpectColumnMeanToBeBetween, label, _DRIFT_ADVICE, column="clicked", min_value=bounds[0], max_value=bounds[1]
-        )
-    ]
+    expectations = []
+    for severity, shift in (("critical", settings.max_click_rate_shift), ("warning", settings.max_click_rate_shift / 2)):
+        bounds = drift_bounds(shift, past, rows)
+        if bounds is not None:
+            expectations.append(
+                gxe.ExpectColumnMeanToBeBetween(
+                    severity=severity,
+                    notes=f"{label}, {severity}",
+                    meta={"label": label, "advice": _DRIFT_ADVICE},
+                    column="clicked",
+                    min_value=bounds[0],
+                    max_value=bounds[1],
+                )
+            )
+    return expectations
 
 
 def _share_bounds(low: float, high: float, rows: int) -> tuple[float, float]:

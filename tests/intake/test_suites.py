@@ -17,8 +17,8 @@ def week(rows: int, clicks: int, days: int = 7) -> list[PastDay]:
 
 def test_first_day_has_no_past_to_be_held_against():
     assert volume_bounds(SETTINGS, []) == (1, None)
-    assert drift_bounds(SETTINGS, [], 1000) is None
-    assert drift_bounds(SETTINGS, week(1000, 100), 0) is None
+    assert drift_bounds(0.5, [], 1000) is None
+    assert drift_bounds(0.5, week(1000, 100), 0) is None
 
 
 def test_large_days_are_held_to_the_ratios():
@@ -35,7 +35,7 @@ def test_volume_is_held_against_the_median_so_one_odd_day_does_not_move_it():
 
 @pytest.mark.parametrize(("rows", "slack"), [(100_000, 0.01), (400, 0.6)])
 def test_click_rate_gets_the_room_of_chance(rows, slack):
-    bounds = drift_bounds(SETTINGS, week(rows, rows // 5), rows)
+    bounds = drift_bounds(0.5, week(rows, rows // 5), rows)
     assert bounds is not None
     low, high = bounds
     assert low <= 0.1 <= low + 0.2 * slack + 0.005
@@ -43,6 +43,6 @@ def test_click_rate_gets_the_room_of_chance(rows, slack):
 
 
 def test_a_week_without_clicks_still_gives_bounds():
-    bounds = drift_bounds(SETTINGS, week(100, 0), 100)
+    bounds = drift_bounds(0.5, week(100, 0), 100)
     assert bounds is not None
     assert 0.0 == bounds[0] < bounds[1] < 0.05
