@@ -139,9 +139,6 @@ def _time_rules(columns: Mapping[str, Column], day: date, settings: IntakeSettin
 
 
 def _number_rules(columns: Mapping[str, Column], settings: IntakeSettings) -> list[Rule]:
-    dwell, clicked = columns["dwell_seconds"], columns["clicked"]
-    with np.errstate(invalid="ignore"):
-        dwell_alone = dwell.usable & (dwell.values > 0) & (clicked.values == 0)
     return [
         Rule(
             reason="position_out_of_range",
@@ -160,10 +157,18 @@ def _number_rules(columns: Mapping[str, Column], settings: IntakeSettings) -> li
         Rule(
             reason="clicked_out_of_range",
             column="clicked",
-            bad=outside(clicked, 0, 1, whole=True),
+            bad=outside(columns["clicked"], 0, 1, whole=True),
             expected="0 or 1",
             advice="send 1 for a click, 0 for none",
         ),
+        *_dwell_rules(columns["dwell_seconds"], columns["clicked"]),
+    ]
+
+
+def _dwell_rules(dwell: Column, clicked: Column) -> list[Rule]:
+    with np.errstate(invalid="ignore"):
+        alone = dwell.usable & (dwell.values > 0) & (clicked.values == 0)
+    return [
         Rule(
             reason="dwell_out_of_range",
             column="dwell_seconds",
@@ -174,7 +179,7 @@ def _number_rules(columns: Mapping[str, Column], settings: IntakeSettings) -> li
         Rule(
             reason="dwell_without_click",
             column="dwell_seconds",
-            bad=dwell_alone,
+            bad=alone,
             expected="null where clicked is 0",
             advice="find out whether the click or the dwell time is wrong at the source",
         ),

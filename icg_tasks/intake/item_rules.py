@@ -1,6 +1,6 @@
 """What a row of the raw catalogue must be. Pure functions of parsed columns; reads no store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -33,9 +33,12 @@ IMAGE_ADVICE = "deliver the image again below raw/images/, then run this stage a
 
 def item_rules(columns: Mapping[str, Column], day: date, settings: IntakeSettings) -> list[Rule]:
     """Every rule that needs no image bytes, in the order in which a row is judged."""
+    return [*presence_rules(columns, KINDS, nullable=set()), *_text_rules(columns, settings), *_place_rules(columns, day)]
+
+
+def _text_rules(columns: Mapping[str, Column], settings: IntakeSettings) -> list[Rule]:
     limit = settings.max_title_characters
     return [
-        *presence_rules(columns, KINDS, nullable=set()),
         Rule(
             reason="item_id_pattern",
             column="item_id",
@@ -64,6 +67,11 @@ def item_rules(columns: Mapping[str, Column], day: date, settings: IntakeSetting
             expected="a language tag such as en or pt-BR",
             advice="send a BCP 47 language tag",
         ),
+    ]
+
+
+def _place_rules(columns: Mapping[str, Column], day: date) -> list[Rule]:
+    return [
         Rule(
             reason="updated_in_the_future",
             column="updated_at",
@@ -103,7 +111,7 @@ def duplicate_items(columns: Mapping[str, Column], candidates: Bools) -> Rule:
     )
 
 
-def image_rules(keys: list[str | None], checked: Mapping[str, CheckedImage]) -> list[Rule]:
+def image_rules(keys: Sequence[str | None], checked: Mapping[str, CheckedImage]) -> list[Rule]:
     """One rule per fault found among the images, in a fixed order."""
     faults = {key: image for key, image in checked.items() if image.reason}
     return [

@@ -56,13 +56,16 @@ def charged_rows(found: Verdicts, rules: Sequence[Rule], raw: RawDay) -> int:
     return int(charged[found].sum()) + raw.lost_rows
 
 
-def unknown_columns(raw: RawDay, declared: Sequence[str]) -> list[str]:
-    """Columns nobody declared, as plain short names; they are ignored."""
+def clean_metadata(raw: RawDay, declared: Sequence[str], reasons: Mapping[str, int]) -> dict[str, Any]:
+    """What a clean partition's manifest says about its raw day: rows, reasons of quarantine, ignored columns (as plain short
+    names), and what the raw data's writer says about where it comes from (its ``provenance``).
+    """
     names = {name for table in raw.tables.values() for name in table.column_names}
-    return sorted(ascii(name)[1:61] for name in names - set(declared))
-
-
-def provenance(raw: RawDay) -> dict[str, Any]:
-    """What the writer of the raw data says about where it comes from (the manifest's ``provenance``), or nothing."""
-    found = raw.metadata.get("provenance")
-    return {"provenance": found} if found else {}
+    body: dict[str, Any] = {
+        "raw_rows": raw.readable_rows + raw.lost_rows,
+        "quarantined": dict(reasons),
+        "unknown_columns": sorted(ascii(name)[1:61] for name in names - set(declared)),
+    }
+    if "provenance" in raw.metadata:
+        body["provenance"] = raw.metadata["provenance"]
+    return body

@@ -7,6 +7,7 @@ where raw data comes from. Run: ``icg validate-impressions --run-date 2026-03-01
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ from icg_tasks.intake.examine import examine_day
 from icg_tasks.intake.impression_rules import KINDS, duplicate_rules, impression_rules, item_known_rules
 from icg_tasks.intake.raw import read_raw_day
 from icg_tasks.intake.rules import Rule, Verdicts, verdicts
-from icg_tasks.intake.sorting import charged_rows, parse_day, provenance, unknown_columns, write_quarantine
+from icg_tasks.intake.sorting import charged_rows, clean_metadata, parse_day, write_quarantine
 from icg_tasks.intake.windows import day_start_ms, days_before, trailing_week
 from icg_tasks.lake.partitions import (
     find_partition,
@@ -70,13 +71,7 @@ def _validate_day(context: StageContext, day: date, key: bytes) -> DayReport:
     )
     clean = _clean_table(columns, found == 0, key)
     frame = _frame(clean, items, day)
-    clicks = int(frame["clicked"].sum())
-    figures = {
-        "clicks": clicks,
-        "click_rate": round(clicks / max(len(frame), 1), 6),
-        "late_rows": int((frame["days_late"] > 0).sum()),
-        "catalogue": items_day.isoformat(),
-    }
+    figures = _figures(frame, items_day)
     report = examine_day(
         context,
         day,
@@ -89,13 +84,7 @@ def _validate_day(context: StageContext, day: date, key: bytes) -> DayReport:
         charged=charged_rows(found, rules, raw),
         figures=figures,
     )
-    metadata = {
-        "raw_rows": report.raw_rows,
-        "quarantined": reasons,
-        **figures,
-        "unknown_columns": unknown_columns(raw, RAW_IMPRESSIONS.names),
-        **provenance(raw),
-    }
+    metadata = {**clean_metadata(raw, RAW_IMPRESSIONS.names, reasons), **figures}
     write_partition(store, IMPRESSIONS, day, [clean], schema=SCHEMA, metadata=metadata)
     quarantined = sum(reasons.values())
     context.say(f"{day}: {clean.num_rows} of {report.raw_rows} rows clean, {quarantined} in quarantine {reasons or ''}")
@@ -139,6 +128,16 @@ def _clean_table(columns: Mapping[str, Column], good: Bools, key: bytes) -> pa.T
         }
     )
     return table.select(SCHEMA.names).sort_by([("shown_at", "ascending"), ("impression_id", "ascending")])
+
+
+def _figures(frame: pd.DataFrame, items_day: date) -> dict[str, Any]:
+    clicks = int(frame["clicked"].sum())
+    return {
+        "clicks": clicks,
+        "click_rate": round(clicks / max(len(frame), 1), 6),
+        "late_rows": int((frame["days_late"] > 0).sum()),
+        "catalogue": items_day.isoformat(),
+    }
 
 
 def _frame(clean: pa.Table, items: pa.ChunkedArray, day: date) -> pd.DataFrame:

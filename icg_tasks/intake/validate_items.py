@@ -20,8 +20,8 @@ from icg_tasks.intake.examine import examine_day
 from icg_tasks.intake.images import CheckedImage, ImageChecker
 from icg_tasks.intake.item_rules import KINDS, duplicate_items, image_keys, image_rules, item_rules
 from icg_tasks.intake.raw import read_raw_day
-from icg_tasks.intake.rules import verdicts
-from icg_tasks.intake.sorting import charged_rows, parse_day, provenance, unknown_columns, write_quarantine
+from icg_tasks.intake.rules import Rule, verdicts
+from icg_tasks.intake.sorting import charged_rows, clean_metadata, parse_day, write_quarantine
 from icg_tasks.intake.windows import trailing_week
 from icg_tasks.lake.partitions import latest_partition_before, read_partition, write_partition
 from icg_tasks.stage import StageContext
@@ -47,15 +47,9 @@ def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> Da
     raw = read_raw_day(store, ITEMS_RAW, day, max_file_bytes=settings.max_raw_file_bytes)
     columns = parse_day(raw, KINDS)
     keys = image_keys(columns["reference_image"])
-    rows = len(keys)
-    rules = item_rules(columns, day, settings)
-    rules.append(duplicate_items(columns, verdicts(rules, rows) == 0))
-    candidates = verdicts(rules, rows) == 0
-    checker.trusted.update(_known_images(context, day))
     before = checker.decoded
-    checked = checker.check([key for key, good in zip(keys, candidates, strict=True) if good and key is not None])
-    rules += image_rules(keys, checked)
-    found = verdicts(rules, rows)
+    rules, checked = _judge(context, day, columns, keys, checker)
+    found = verdicts(rules, len(keys))
     reasons = write_quarantine(store, QUARANTINE_ITEMS, day, raw=raw, found=found, rules=rules, declared=RAW_ITEMS.names)
     clean = _clean_table(columns, found == 0, keys, checked)
     report = examine_day(
@@ -70,12 +64,7 @@ def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> Da
         charged=charged_rows(found, rules, raw),
         figures={"images_decoded": checker.decoded - before},
     )
-    metadata = {
-        "raw_rows": report.raw_rows,
-        "quarantined": reasons,
-        "unknown_columns": unknown_columns(raw, RAW_ITEMS.names),
-        **provenance(raw),
-    }
+    metadata = clean_metadata(raw, RAW_ITEMS.names, reasons)
     write_partition(store, ITEMS, day, [clean], schema=SCHEMA, metadata=metadata)
     context.say(
         f"{day}: {clean.num_rows} of {report.raw_rows} items clean, {checker.decoded - before} images decoded, "
@@ -85,6 +74,18 @@ def _validate_day(context: StageContext, day: date, checker: ImageChecker) -> Da
         if image.reason:
             context.say(f"{day}: {key}: {image.reason} ({image.detail}); its item stays out")
     return report
+
+
+def _judge(
+    context: StageContext, day: date, columns: Mapping[str, Column], keys: Sequence[str | None], checker: ImageChecker
+) -> tuple[list[Rule], Mapping[str, CheckedImage]]:
+    """Every rule, in order, and what was found out about the images of rows that the other rules let pass."""
+    rules = item_rules(columns, day, context.settings.intake)
+    rules.append(duplicate_items(columns, verdicts(rules, len(keys)) == 0))
+    candidates = verdicts(rules, len(keys)) == 0
+    checker.trusted.update(_known_images(context, day))
+    checked = checker.check([key for key, good in zip(keys, candidates, strict=True) if good and key is not None])
+    return [*rules, *image_rules(keys, checked)], checked
 
 
 def _clean_table(
