@@ -161,7 +161,7 @@ class _Gallery:
 
     def _own(self, item: str) -> Picture:
         row = self._items[item]
-        address = self._images.add_key(f"{keys.IMAGES_RAW}/{row['reference_image']}")
+        address = self._images.add_key(keys.reference_image_key(row["reference_image"]))
         return Picture(address=address, caption=row["title"])
 
     def _published(self, row: dict[str, Any], caption: str) -> Picture:

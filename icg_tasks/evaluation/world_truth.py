@@ -4,30 +4,47 @@ One of the two files here that know the embedded world; used only where the data
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from icg_tasks.evaluation.arms import Segment
+from icg_tasks.evaluation.arms import BEST, LOGIT, PROBABILITY, SUBJECT, Segment
+from icg_tasks.evaluation.judged import JudgedPairs
+from icg_tasks.evaluation.making import Studio
+from icg_tasks.evaluation.world_judge import Judge
+from icg_tasks.stage import StageContext
 from icg_tasks.world.attributes import CoverAttributes, all_looks
 from icg_tasks.world.drawing import draw_cover
 from icg_tasks.world.oracle import Oracle
 
 _FIRST_SEED: Final = 50_000_000
 """Seeds of catalogue covers start here, far above any item's number."""
-Images = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 
-def true_values(
-    oracle: Oracle, segment: Segment, item_ids: Sequence[str], image_PHWC: Images
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean true click probability and logit over the segment's users, of each item under its image: two arrays (P,)."""
-    features_PF = oracle.look_features(image_PHWC)
-    truths = [oracle.segment_mean(segment.user_ids, item, features_PF[row : row + 1]) for row, item in enumerate(item_ids)]
-    return np.array([truth.probability_C[0] for truth in truths]), np.array([truth.logit_C[0] for truth in truths])
+def add_truth(context: StageContext, studio: Studio, judged: JudgedPairs) -> None:
+    """Adds the best achievable arm to every pair, then the true values and the judge's word to every arm."""
+    oracle = Oracle.from_settings(context.settings, context.run_date)
+    count, size = context.settings.evaluation.catalogue_covers, context.settings.covers.size_pixels
+    seen = Path(context.settings.work_folder) / "catalogue_seen"
+    catalogue = CatalogueCovers(oracle, count, size, seen, context.say)
+    judge = Judge()
+    for pair in judged.pairs:
+        context.stop.check("evaluation keeps nothing half done")
+        best = catalogue.best(pair.segment, pair.made.item.item_id, pair.made.own.image)
+        judged.add_arms(studio, pair, {BEST: studio.scored(best, pair.made.item)})
+    for pair in judged.pairs:
+        item_id, arms = pair.made.item.item_id, list(pair.images)
+        images = np.stack([pair.images[arm] for arm in arms])
+        truth = oracle.segment_mean(pair.segment.user_ids, item_id, oracle.look_features(images))
+        recognised = judge.subject_recognised(images, [oracle.subject_of(item_id)] * len(arms))
+        for row, arm in enumerate(arms):
+            pair.values[arm] |= {PROBABILITY: float(truth.probability_C[row]), LOGIT: float(truth.logit_C[row])}
+            pair.values[arm][SUBJECT] = float(recognised[row])
 
 
 class CatalogueCovers:
@@ -39,14 +56,14 @@ class CatalogueCovers:
         self._oracle, self._size, self._scratch, self._say = oracle, size, scratch, say
         self._features: dict[str, NDArray[np.float32]] = {}
 
-    def best(self, segment: Segment, item_id: str, own_HWC: Images) -> Images:
+    def best(self, segment: Segment, item_id: str, own: Pixels) -> Pixels:
         """The cover of the item's subject with the highest mean true logit over the segment's users; its own one counts too."""
         subject = self._oracle.subject_of(item_id)
-        features = np.concatenate([self._seen(subject), self._oracle.look_features(own_HWC[None])])
+        features = np.concatenate([self._seen(subject), self._oracle.look_features(own[None])])
         row = self._oracle.best_cover(segment.user_ids, item_id, features)
-        return own_HWC if row == len(self._looks) else self._draw(subject, row)
+        return own if row == len(self._looks) else self._draw(subject, row)
 
-    def _draw(self, subject: str, row: int) -> Images:
+    def _draw(self, subject: str, row: int) -> Pixels:
         return draw_cover(CoverAttributes(subject=subject, look=self._looks[row]), seed=_FIRST_SEED + row, size=self._size)
 
     def _seen(self, subject: str) -> NDArray[np.float32]:
@@ -56,9 +73,10 @@ class CatalogueCovers:
             depends_on = hashlib.sha256(probe.tobytes() + self._oracle.look_features(probe).tobytes())
             path = self._scratch / f"{subject}-{len(self._looks)}-{depends_on.hexdigest()[:16]}.npy"
             if not path.exists():
-                self._say(f"best achievable: {len(self._looks)} covers of a {subject}")
+                self._say(f"best achievable: looking at {len(self._looks)} catalogue covers of subject {subject}")
                 drawn = np.stack([self._draw(subject, row) for row in range(len(self._looks))])
-                half_written = path.with_suffix(".part.npy")
+                self._scratch.mkdir(parents=True, exist_ok=True)
+                half_written = path.with_suffix(f".{os.getpid()}.part.npy")
                 np.save(half_written, self._oracle.look_features(drawn), allow_pickle=False)
                 half_written.replace(path)
             self._features[subject] = np.load(path, allow_pickle=False)

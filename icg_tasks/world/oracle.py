@@ -1,7 +1,7 @@
 """The oracle: the true probability that a user clicks an item under ANY cover, told from the cover's pixels.
 
-Imported by evaluation alone (and tests); nothing that trains may see it. A user is known by the keyed hash, as everywhere behind
-validation. True values are quoted at one reference place (home page, fourth cover), so arms differ by their covers only.
+Imported by evaluation alone (and tests); nothing that trains may see it. A user is known by the keyed hash, as everywhere
+behind validation. True values are quoted at one reference place (home page, fourth cover): arms differ by their covers only.
 """
 
 from collections.abc import Sequence

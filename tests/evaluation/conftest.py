@@ -26,8 +26,16 @@ from icg_tasks.world.drawing import draw_cover
 from icg_tasks.world.readers import LOOK_GROUPS, reader_name
 
 DAY = date(2026, 3, 10)
-SMALL = ("world.num_users=300", "world.num_items=40", "world.impressions_per_day=3000", "evaluation.num_segments=3",
-         "evaluation.items_per_segment=4", "evaluation.bootstrap_samples=100", "evaluation.best_of=2")  # fmt: skip
+SMALL = (
+    "world.num_users=300",
+    "world.num_items=40",
+    "world.impressions_per_day=3000",
+    "evaluation.num_segments=3",
+    "evaluation.items_per_segment=4",
+    "evaluation.bootstrap_samples=100",
+    "evaluation.best_of=2",
+    "evaluation.catalogue_covers=256",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +81,7 @@ def write_day(store: ObjectStore, settings: Settings, num_segments: int = 3) -> 
         {
             "item_id": item.item_id,
             "title": item.title,
-            "reference_image": item.image_name,
+            "reference_image": f"{keys.IMAGES_RAW}/{item.image_name}",
             "category": item.category,
             "language": "en",
             "updated_at": None,

@@ -1,0 +1,185 @@
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from icg_tasks.config import Settings
+from icg_tasks.contracts import partitions as keys
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.holdout import is_held_out_item
+from icg_tasks.contracts.schemas import SEGMENTS
+from icg_tasks.covers.engine import CoverRequest, GeneratedCover
+from icg_tasks.covers.scorer import CoverScorer
+from icg_tasks.covers.versions import ModelVersions
+from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL, PLAIN, SUBJECT, SWAPPED
+from icg_tasks.evaluation.evaluate import read_segments, run
+from icg_tasks.evaluation.making import Studio
+from icg_tasks.evaluation.report import run as report
+from icg_tasks.lake.partitions import write_partition
+from icg_tasks.lake.store import ObjectStore
+from icg_tasks.models.preference.model import PreferenceModel
+from icg_tasks.models.preference.network import PreferenceConfig, PreferenceNetwork
+from icg_tasks.models.rewards.context import RewardModels
+from icg_tasks.stage import StageContext
+from icg_tasks.world.attributes import CoverAttributes, all_looks
+from icg_tasks.world.drawing import draw_cover
+from tests.evaluation.conftest import DAY, best_look
+
+Made = Callable[..., StageContext]
+PREFIX = f"reports/ds={DAY.isoformat()}"
+
+
+class Painter:
+    """An engine that obeys perfectly: entry 0 of the user vector is the number of the look to draw, zero vector = the first."""
+
+    versions = ModelVersions(generator="painter", adapter="a", preference="p", denoiser="d", backbones="b")
+
+    def __init__(self, subjects: dict[str, str], scorer: CoverScorer) -> None:
+        self.subjects, self.scorer = subjects, scorer
+
+    def generate(self, requests: Sequence[CoverRequest]) -> list[GeneratedCover]:
+        covers = []
+        for request in requests:
+            look = 0 if request.user_vector is None else round(float(request.user_vector[0]) * len(all_looks()))
+            attributes = CoverAttributes(subject=self.subjects[request.item_id], look=all_looks()[look])
+            image = draw_cover(attributes, seed=request.seed % 10_000)
+            nobody = np.zeros((1, self.scorer.user_width), dtype=np.float32)
+            import torch
+
+            judged = self.scorer.judge(image[None], self.scorer.title(request.title), torch.from_numpy(nobody))[0]
+            covers.append(
+                GeneratedCover(
+                    item_id=request.item_id,
+                    image=image,
+                    vector=judged.vector,
+                    seed=request.seed,
+                    candidate=0,
+                    preference=judged.preference,
+                    relevance=judged.relevance,
+                    aesthetic=judged.aesthetic,
+                    rejected=None,
+                )
+            )
+        return covers
+
+
+@pytest.fixture(scope="module")
+def judges() -> tuple[CoverScorer, PreferenceModel]:
+    from icg_tasks.config import load_settings
+
+    rewards = RewardModels.load(load_settings("tiny").backbones, None)
+    network = PreferenceNetwork(PreferenceConfig(width=rewards.encoder.embedding_width, rank=4, num_slots=2)).eval()
+    model = PreferenceModel(network=network, encoder=rewards.encoder.identity, score_mean=0.0, score_deviation=1.0)
+    return CoverScorer(rewards, model), model
+
+
+@pytest.fixture
+def painted(
+    monkeypatch: pytest.MonkeyPatch,
+    judges: tuple[CoverScorer, PreferenceModel],
+    store: ObjectStore,
+    settings: Settings,
+    lived_day: dict[str, Any],
+) -> dict[str, Any]:
+    """The lived day with segment vectors that ask for their users' best look, and the painter as the day's engine."""
+    scorer, model = judges
+    rows = []
+    for row in lived_day["segments"]:
+        centroid = [0.0] * scorer.user_width
+        centroid[0] = best_look(lived_day, row["segment_id"]) / len(all_looks())
+        rows.append({**row, "centroid": centroid})
+    write_partition(store, keys.SEGMENTS, DAY, [pa.Table.from_pylist(rows, schema=SEGMENTS)], schema=SEGMENTS)
+    subjects = {item.item_id: item.attributes.subject for item in lived_day["items"]}
+    painter = Painter(subjects, scorer)
+    monkeypatch.setattr(Studio, "load", lambda context: Studio(context, painter, scorer, model))
+    return lived_day
+
+
+def _rows(store: ObjectStore) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["arm"], row["metric"]): row for row in json.loads(store.get(f"{PREFIX}/evaluation.json"))}
+
+
+def test_a_perfect_generator_reaches_what_is_achievable_and_swapping_undoes_it(
+    context: Made, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    outcome = run(context("evaluate"))
+    found = _rows(store)
+    assert set(found) == {(arm, metric) for arm in ARMS for metric in METRICS}
+    logit = {arm: found[arm, LOGIT]["mean"] for arm in ARMS}
+    assert logit[BEST] >= max(logit.values())
+    assert logit[PERSONAL] > logit[BEST] - 0.1
+    assert logit[PERSONAL] > max(logit[OWN], logit[PLAIN], logit[SWAPPED]) + 0.5
+    assert all(found[arm, SUBJECT]["mean"] > 0.95 for arm in ARMS)
+    assert found[PERSONAL, LOGIT]["n"] == outcome.counts["pairs"] == 12
+    share = next(row for row in outcome.figures["share_of_achievable"] if row["arm"] == PERSONAL and row["metric"] == LOGIT)
+    assert 0.9 < share["mean"] <= 1.0
+
+
+def test_only_held_out_items_are_judged_and_the_best_is_never_below_the_own_cover(
+    context: Made, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    run(context("evaluate"))
+    detail = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))
+    assert {item["item_id"] for item in detail["items"]} <= {
+        item.item_id for item in painted["items"] if is_held_out_item(item.item_id)
+    }
+    for pair in detail["pairs"]:
+        assert pair["values"][BEST][LOGIT] >= pair["values"][OWN][LOGIT]
+        assert all(store.exists(key) for key in pair["images"].values())
+
+
+def test_the_same_day_twice_is_the_same_bytes(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+    run(context("evaluate"))
+    before = {key: store.get(key) for key in store.list("reports/")}
+    run(context("evaluate"))
+    assert {key: store.get(key) for key in store.list("reports/")} == before
+
+
+def test_without_a_world_truth_is_left_out_and_the_notes_say_why(
+    context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    run(context("evaluate", replace(settings, source="classics")))
+    found = _rows(store)
+    assert {metric for _, metric in found} == set(METRICS[3:])
+    assert BEST not in {arm for arm, _ in found}
+    assert "nobody knows the true click" in store.get(f"{PREFIX}/evaluation.md").decode()
+
+
+def test_an_unreadable_cover_costs_that_item_only(
+    context: Made, store: ObjectStore, painted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(context("evaluate"))
+    first = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))["items"][0]["item_id"]
+    store.put(f"{keys.IMAGES_RAW}/{first}.png", b"\x89PNG truncated")
+    outcome = run(context("evaluate"))
+    assert outcome.counts["items"] == 4
+    assert f"item {first} is left out" in capsys.readouterr().err
+    assert first not in {item["item_id"] for item in json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))["items"]}
+
+
+def test_the_report_shows_what_was_judged(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+    run(context("evaluate"))
+    report(context("report"))
+    html = store.get(f"{PREFIX}/index.html").decode()
+    assert "of the gain that is achievable at all" in html
+    assert store.exists(f"{PREFIX}/six_by_eight.png")
+
+
+def test_segments_are_read_with_their_own_users_busiest_first(context: Made, lived_day: dict[str, Any]) -> None:
+    segments = read_segments(context("evaluate"))
+    assert [segment.segment_id for segment in segments] == ["s00", "s01", "s02"]
+    for segment in segments:
+        mine = {
+            user for user, name in zip(lived_day["users"], lived_day["segment_of"], strict=True) if name == segment.segment_id
+        }
+        assert set(segment.user_ids) == mine
+
+
+def test_a_single_segment_is_not_enough(context: Made, settings: Settings, lived_day: dict[str, Any]) -> None:
+    chosen = replace(settings, evaluation=replace(settings.evaluation, num_segments=1))
+    with pytest.raises(DataMissing, match="at least two"):
+        read_segments(context("evaluate", chosen))
