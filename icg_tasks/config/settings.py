@@ -159,7 +159,6 @@ class EvaluationSettings:
     items_per_segment: int = 24
     best_of: int = 8
     catalogue_covers: int = 1024  # per subject, for best_achievable
-    users_per_segment: int = 400
     bootstrap_samples: int = 1000
     seed: int = 23
 
