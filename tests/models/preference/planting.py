@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from icg_tasks.config import load_settings
 from icg_tasks.contracts import schemas
@@ -108,8 +107,3 @@ def context_for(planted: Planted, work: Path, *overrides: str, run_date: date = 
     given = [f"work_folder={work}", "preference.train_days=4", "preference.bootstrap_samples=60", *overrides]
     settings = load_settings("tiny", given)
     return StageContext(stage="train-preference", run_date=run_date, settings=settings, store=planted.store)
-
-
-@pytest.fixture(scope="session")
-def planted(tmp_path_factory) -> Planted:
-    return plant(tmp_path_factory.mktemp("planted"))
