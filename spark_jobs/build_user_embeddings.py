@@ -28,6 +28,7 @@ from icg_tasks.features.shown_vectors import sum_days
 from icg_tasks.features.spark_partitions import DAY, read_days, write_days
 from icg_tasks.features.spark_session import spark_session
 from icg_tasks.features.user_vectors import NORM_SCALE, click_residuals, decayed_vectors, scaled
+from icg_tasks.features.vector_formula import decay
 from icg_tasks.features.window import DayPlan, WindowPlan, plan_window
 from icg_tasks.lake.partitions import Partition
 from icg_tasks.stage import StageContext
@@ -120,11 +121,11 @@ def _write_users(
 def _with_decay(context: StageContext, days: DataFrame, sums: list[Partition]) -> DataFrame:
     """A column ``decay``: 1 on the run date, halved every half-life before it."""
     half_life = context.settings.features.half_life_days
-    decay = sql.lit(0.0)
+    share = sql.lit(0.0)
     for part in sums:
-        age = (context.run_date - part.run_date).days
-        decay = sql.when(sql.col(DAY) == part.run_date.isoformat(), sql.lit(0.5 ** (age / half_life))).otherwise(decay)
-    return days.withColumn("decay", decay)
+        counts = decay((context.run_date - part.run_date).days, half_life)
+        share = sql.when(sql.col(DAY) == part.run_date.isoformat(), sql.lit(counts)).otherwise(share)
+    return days.withColumn("decay", share)
 
 
 def main() -> int:

@@ -13,7 +13,14 @@ from pyspark.sql import functions as sql
 
 from icg_tasks.contracts.schemas import VECTOR
 from icg_tasks.features.spark_partitions import DAY, read_days
-from icg_tasks.features.user_vectors import Matrices, day_sums_by_broadcast, day_sums_by_join
+from icg_tasks.features.user_vectors import (
+    Matrices,
+    day_sums_by_broadcast,
+    day_sums_by_join,
+    unplaced,
+    with_row_numbers,
+    with_vectors,
+)
 from icg_tasks.features.window import DayPlan, WindowPlan
 from icg_tasks.lake.partitions import Partition
 from icg_tasks.lake.store import ObjectStore
@@ -39,19 +46,19 @@ def sum_days(
     """
     items = _items(spark, store, days, scratch)
     covers = _used_covers(spark, store, plan.covers, residuals, scratch)
-    unplaced = _unplaced(residuals, items.select(DAY, "item_id"), covers.select("cover_id"))
     num_items = sum(part.rows for part in {day.items.run_date: day.items for day in days}.values())
     num_covers = sum(part.rows for part in plan.covers)
     if num_items * plan.width + num_covers * plan.width // 2 > broadcast_values:
-        items, covers = items.withColumnRenamed("vector", "item_vector"), covers.withColumnRenamed("vector", "cover_vector")
-        return day_sums_by_join(residuals, items, covers, plan.width, num_buckets), unplaced
+        rows = with_vectors(residuals, items, covers)
+        return day_sums_by_join(rows, plan.width, num_buckets), unplaced(rows, "item_vector", "cover_vector")
     item_rows, item_IV = _numbered(
         spark, items.groupBy("item_id", "vector").agg(sql.collect_list(DAY).alias(DAY)), "item", plan.width
     )
     cover_rows, cover_CE = _numbered(spark, covers, "cover", plan.width // 2)
     item_rows = item_rows.select(sql.explode(DAY).alias(DAY), "item_id", "item_row")
     matrices = spark.sparkContext.broadcast(Matrices(items=item_IV, covers=cover_CE))
-    return day_sums_by_broadcast(residuals, item_rows, cover_rows, matrices, num_buckets), unplaced
+    rows = with_row_numbers(residuals, item_rows, cover_rows).persist()
+    return day_sums_by_broadcast(rows, matrices, num_buckets), unplaced(rows, "item_row", "cover_row")
 
 
 def _items(spark: SparkSession, store: ObjectStore, days: list[DayPlan], scratch: Path) -> DataFrame:
@@ -74,16 +81,6 @@ def _used_covers(
     used = residuals.select("cover_id").where("cover_id is not null").distinct()
     rows = read_days(spark, store, filled, _COVERS, scratch=scratch).drop(DAY)
     return rows.join(used, "cover_id", "left_semi").groupBy("cover_id").agg(sql.max("vector").alias("vector"))
-
-
-def _unplaced(residuals: DataFrame, items: DataFrame, covers: DataFrame) -> DataFrame:
-    rows = residuals.select(DAY, "item_id", "cover_id", "impressions")
-    rows = rows.join(items.withColumn("has_item", sql.lit(True)), [DAY, "item_id"], "left")
-    rows = rows.join(covers.withColumn("has_cover", sql.lit(True)), "cover_id", "left")
-    without_item = sql.when(sql.col("has_item").isNull(), sql.col("impressions")).otherwise(0)
-    no_cover = sql.col("cover_id").isNotNull() & sql.col("has_cover").isNull()
-    without_cover = sql.when(no_cover, sql.col("impressions")).otherwise(0)
-    return rows.agg(sql.sum(without_item).alias("without_item"), sql.sum(without_cover).alias("without_cover"))
 
 
 def _numbered(spark: SparkSession, frame: DataFrame, name: str, width: int) -> tuple[DataFrame, NDArray[np.float32]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import Broadcast
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -31,6 +31,7 @@ from icg_tasks.features.exact_sums import (
     vector_array,
 )
 from icg_tasks.features.spark_partitions import DAY, bucketed
+from icg_tasks.features.vector_formula import shrunken
 
 RATE_PRIOR_IMPRESSIONS = 100.0
 """A place's click rate is pulled towards the day's overall rate as if by this many impressions."""
@@ -82,35 +83,39 @@ def click_residuals(impressions: DataFrame) -> DataFrame:
     )
 
 
-def day_sums_by_broadcast(
-    residuals: DataFrame, item_rows: DataFrame, cover_rows: DataFrame, matrices: "Broadcast[Matrices]", num_buckets: int
-) -> DataFrame:
-    """Partial sums per day and user (ds and the columns of USER_DAYS), bucketed by user.
-
-    ``item_rows`` (ds, item_id, item_row) and ``cover_rows`` (cover_id, cover_row) point into the matrices. An item without a
-    vector adds nothing but its counts; a generated cover without one adds its item's title part alone.
-    """
+def with_row_numbers(residuals: DataFrame, item_rows: DataFrame, cover_rows: DataFrame) -> DataFrame:
+    """Residuals with the rows of their item and generated cover in matrices: item_rows (ds, item_id, item_row), cover_rows
+    (cover_id, cover_row). Small tables, copied to every worker."""
     placed = residuals.join(sql.broadcast(item_rows), [DAY, "item_id"], "left")
     placed = placed.join(sql.broadcast(cover_rows), "cover_id", "left")
-    light = placed.select(
-        DAY, "user_id", "residual", *_NUMBERS, sql.col("cover_id").isNotNull().alias("generated"), "item_row", "cover_row"
-    )
-    width = matrices.value.items.shape[1]
-    kernel = partial(_sum_days, contributions=_LookUp(matrices), width=width)
-    return bucketed(light, "user_id", num_buckets).mapInArrow(kernel, from_arrow_schema(_DAY_SUMS))
+    return placed.select(DAY, "user_id", "residual", *_NUMBERS, _generated(), "item_row", "cover_row")
 
 
-def day_sums_by_join(
-    residuals: DataFrame, item_vectors: DataFrame, cover_vectors: DataFrame, width: int, num_buckets: int
-) -> DataFrame:
-    """Like ``day_sums_by_broadcast`` for catalogues too large to copy: vectors travel with the rows.
+def with_vectors(residuals: DataFrame, items: DataFrame, covers: DataFrame) -> DataFrame:
+    """Residuals with the vectors themselves: items (ds, item_id, vector), covers (cover_id, vector of half the width)."""
+    heavy = residuals.join(items.withColumnRenamed("vector", "item_vector"), [DAY, "item_id"], "left")
+    heavy = heavy.join(covers.withColumnRenamed("vector", "cover_vector"), "cover_id", "left")
+    return heavy.select(DAY, "user_id", "residual", *_NUMBERS, _generated(), "item_vector", "cover_vector")
 
-    ``item_vectors`` (ds, item_id, item_vector of ``width``), ``cover_vectors`` (cover_id, cover_vector of half the width).
+
+def unplaced(rows: DataFrame, item_column: str, cover_column: str) -> DataFrame:
+    """One row: impressions whose item has no vector (without_item), and whose generated cover has none (without_cover).
+
+    The former add nothing but their counts, the latter the item's title part alone.
     """
-    heavy = residuals.join(item_vectors, [DAY, "item_id"], "left").join(cover_vectors, "cover_id", "left")
-    rows = heavy.select(
-        DAY, "user_id", "residual", *_NUMBERS, sql.col("cover_id").isNotNull().alias("generated"), "item_vector", "cover_vector"
-    )
+    no_item = sql.when(sql.col(item_column).isNull(), sql.col("impressions")).otherwise(0)
+    no_cover = sql.when(sql.col("generated") & sql.col(cover_column).isNull(), sql.col("impressions")).otherwise(0)
+    return rows.agg(sql.sum(no_item).alias("without_item"), sql.sum(no_cover).alias("without_cover"))
+
+
+def day_sums_by_broadcast(rows: DataFrame, matrices: "Broadcast[Matrices]", num_buckets: int) -> DataFrame:
+    """Partial sums per day and user (ds and the columns of USER_DAYS) of ``with_row_numbers``, bucketed by user."""
+    kernel = partial(_sum_days, contributions=_LookUp(matrices), width=matrices.value.items.shape[1])
+    return bucketed(rows, "user_id", num_buckets).mapInArrow(kernel, from_arrow_schema(_DAY_SUMS))
+
+
+def day_sums_by_join(rows: DataFrame, width: int, num_buckets: int) -> DataFrame:
+    """The same of ``with_vectors``, for catalogues too large to copy: the vectors travel with the rows."""
     kernel = partial(_sum_days, contributions=_carried, width=width)
     return bucketed(rows, "user_id", num_buckets).mapInArrow(kernel, from_arrow_schema(_DAY_SUMS))
 
@@ -147,6 +152,10 @@ class _LookUp:
         return items
 
 
+def _generated() -> Column:
+    return sql.col("cover_id").isNotNull().alias("generated")
+
+
 def _carried(batch: pa.RecordBatch, width: int) -> NDArray[np.float32]:
     items = list_column(batch, "item_vector", width)
     generated = batch.column("generated").to_numpy(zero_copy_only=False)
@@ -161,7 +170,8 @@ def _rows_or_zero(matrix: NDArray[np.float32], rows: Ints) -> NDArray[np.float32
 
 
 def _row_numbers(batch: pa.RecordBatch, name: str) -> Ints:
-    return np.asarray(batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    rows: Ints = batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return rows
 
 
 def _sum_days(batches: Iterable[pa.RecordBatch], *, contributions: Any, width: int) -> Iterator[pa.RecordBatch]:
@@ -190,7 +200,7 @@ def _sum_window(batches: Iterable[pa.RecordBatch], *, width: int, prior_weight: 
 
     for keys, vectors_GV, numbers_GC in sums_by_key(with_weight(batches), ("user_id",), _NUMBERS, vectors_of):
         weight_G = numbers_GC[:, 0] / NORM_SCALE
-        mean_GV = (vectors_GV / NORM_SCALE / (weight_G + prior_weight)[:, None]).astype(np.float32)
+        mean_GV = shrunken(vectors_GV / NORM_SCALE, weight_G, prior_weight).astype(np.float32)
         norm_G = fixed_point(np.square(mean_GV, dtype=np.float64).sum(axis=1), _DECAYED_BITS)
         columns = [pa.array([key[0] for key in keys]), vector_array(mean_GV), pa.array(weight_G)]
         columns += [pa.array(numbers_GC[:, 1]), pa.array(numbers_GC[:, 2]), pa.array(norm_G)]

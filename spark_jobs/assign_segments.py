@@ -1,0 +1,296 @@
+"""Stage assign-segments: users of one taste into segments, under yesterday's names, with what they see and like.
+
+``icg assign-segments --run-date D`` or ``spark-submit spark_jobs/assign_segments.py --run-date D``. Reads features/users and
+features/items of the run date, clean/impressions of the window, the catalogue, and the former segments; writes
+features/user_segments and features/segments. Users of whom too little is known get the segment of everyone ("_all"), that is
+unpersonalised covers. Knows where data lies; the work is icg_tasks.features.segments', clustering's and matching's.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # spark-submit puts this folder on the path, not the repository
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sql
+
+from icg_tasks.cli import main as icg
+from icg_tasks.contracts import partitions as keys
+from icg_tasks.contracts import schemas
+from icg_tasks.contracts.errors import DataMissing, GateRefused
+from icg_tasks.contracts.stages import ASSIGN_SEGMENTS, StageOutcome
+from icg_tasks.features.clustering import Floats, Ints, k_means, merged_groups, taste_space
+from icg_tasks.features.matching import Former, Match, match_segments, nobody
+from icg_tasks.features.segments import (
+    UNASSIGNED,
+    Grouping,
+    diverse_history,
+    group_sums,
+    grouped_users,
+    mean_vectors,
+    ranked_items,
+    sample_by_hash,
+    segment_items,
+    shared_users,
+)
+from icg_tasks.features.spark_partitions import DAY, bucketed, read_days, write_days
+from icg_tasks.features.spark_session import spark_session
+from icg_tasks.features.user_vectors import click_residuals
+from icg_tasks.features.vector_formula import decay
+from icg_tasks.lake.partitions import (
+    Partition,
+    find_partition,
+    latest_partition_before,
+    list_partition_dates,
+    read_partition,
+    write_partition,
+)
+from icg_tasks.stage import StageContext
+
+_MAX_SAMPLE_ITEMS = 20_000
+_LIKED_PER_PLACE = 6
+_USERS = pa.schema([schemas.USERS.field(name) for name in ("user_id", "vector", "weight")])
+_ITEMS = pa.schema([schemas.ITEM_FEATURES.field(name) for name in ("item_id", "vector")])
+_CATALOGUE = pa.schema([schemas.ITEMS.field("item_id")])
+_SHOWN = ("user_id", "item_id", "cover_id", "surface", "position", "clicked")
+_IMPRESSIONS = pa.schema([schemas.IMPRESSIONS.field(name) for name in _SHOWN])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    """The day's groups: every user's group, and per group (ascending number) its size and mean vector."""
+
+    grouped: DataFrame
+    numbers: list[int]
+    sizes_K: Ints
+    centroids_KV: Floats
+
+
+def run(context: StageContext) -> StageOutcome:
+    """Find, name and describe the run date's segments."""
+    users = _needed(context, keys.USERS, "build-user-embeddings")
+    items = _needed(context, keys.ITEM_FEATURES, "embed-items")
+    with spark_session(context.settings.spark, context.stage) as spark:
+        groups = _find_groups(context, spark, users, items)
+        context.say(f"{len(groups.numbers)} groups of {int(groups.sizes_K.sum())} users")
+        matches, next_number = _named(context, spark, groups, users)
+        names = {number: match.segment_id for number, match in zip(groups.numbers, matches, strict=True)}
+        members, written = _write_members(context, spark, groups.grouped, names)
+        context.stop.check()
+        described = _described(context, spark, members, items)
+        context.say("traffic and history of each segment found")
+    rows = _segment_rows(groups, matches, described)
+    metadata = {"encoder": users.metadata["encoder"], "width": users.metadata["width"], "next_number": next_number}
+    table = pa.Table.from_pylist(rows, schema=schemas.SEGMENTS)
+    write_partition(context.store, keys.SEGMENTS, context.run_date, [table], schema=schemas.SEGMENTS, metadata=metadata)
+    shutil.rmtree(context.scratch("download"), ignore_errors=True)
+    return _outcome(context, rows, written)
+
+
+def _needed(context: StageContext, dataset: str, stage: str) -> Partition:
+    found = find_partition(context.store, dataset, context.run_date)
+    if found is None or not found.rows:
+        day = context.run_date
+        raise DataMissing(f"{dataset} has no rows for {day} in {context.store.uri}; run `icg {stage} --run-date {day}` first")
+    return found
+
+
+def _read(context: StageContext, spark: SparkSession, partitions: list[Partition], schema: pa.Schema) -> DataFrame:
+    return read_days(spark, context.store, partitions, schema, scratch=context.scratch("download"))
+
+
+def _find_groups(context: StageContext, spark: SparkSession, users: Partition, items: Partition) -> _Groups:
+    settings = context.settings.features
+    width = int(users.metadata["width"])
+    frame = _read(context, spark, [users], _USERS).drop(DAY)
+    known = frame.where(sql.col("weight") >= settings.min_user_weight)
+    sample = sample_by_hash(known, "user_id", settings.kmeans_sample_users / users.rows).toArrow().sort_by("user_id")
+    count = min(settings.num_segments, len(sample) // max(settings.min_segment_users, 1))
+    if count < 1:
+        raise GateRefused(
+            f"{len(sample)} users have clicks enough to tell their taste (weight {settings.min_user_weight} or more), "
+            f"a segment needs {settings.min_segment_users}; wait for more days of logs, or lower features.min_segment_users"
+        )
+    vectors_NV, weight_N = _matrix(sample["vector"], width), sample["weight"].to_numpy()
+    item_rows = sample_by_hash(_read(context, spark, [items], _ITEMS), "item_id", _MAX_SAMPLE_ITEMS / items.rows)
+    items_IV = _matrix(item_rows.toArrow().sort_by("item_id")["vector"], width)
+    prior = float(users.metadata["prior_weight"])
+    space = taste_space(items_IV, vectors_NV, weight_N, prior_weight=prior, dimensions=min(settings.kmeans_dimensions, width))
+    centres_KD = k_means(
+        space.points(vectors_NV, weight_N),
+        weight_N,
+        count,
+        seed=settings.kmeans_seed,
+        starts=settings.kmeans_starts,
+        max_iterations=settings.kmeans_max_iterations,
+        former_N=_former_groups(context, sample["user_id"].to_pylist()),
+    )
+    grouping = Grouping(space=space, centres_KD=centres_KD, min_weight=settings.min_user_weight)
+    return _merged(context, grouped_users(frame, grouping, width).persist(), centres_KD, width)
+
+
+def _merged(context: StageContext, grouped: DataFrame, centres_KD: Floats, width: int) -> _Groups:
+    """Groups with those too small joined to their neighbours."""
+    counts = {row["group"]: row["count"] for row in grouped.groupBy("group").count().collect()}
+    sizes = np.array([counts.get(number, 0) for number in range(len(centres_KD))], dtype=np.int64)
+    home_K = merged_groups(sizes, centres_KD, context.settings.features.min_segment_users)
+    home = sql.lit(UNASSIGNED)
+    for number, target in enumerate(home_K.tolist()):
+        home = sql.when(sql.col("group") == number, sql.lit(target)).otherwise(home)
+    merged = grouped.withColumn("group", home.cast("int"))
+    numbers, sizes_K, centroids_KV = mean_vectors(
+        group_sums(merged, width, context.settings.spark.shuffle_partitions).toArrow()
+    )
+    return _Groups(grouped=merged, numbers=numbers, sizes_K=sizes_K, centroids_KV=centroids_KV)
+
+
+def _former_groups(context: StageContext, user_ids: list[str]) -> Ints | None:
+    """The former segment of each user as a number, -1 without one; None where there are no former segments."""
+    day = latest_partition_before(context.store, keys.USER_SEGMENTS, context.run_date)
+    if day is None:
+        return None
+    table = read_partition(context.store, keys.USER_SEGMENTS, day).sort_by("user_id")
+    wanted = dict.fromkeys(user_ids)
+    found = {
+        user: name
+        for user, name in zip(*table.to_pydict().values(), strict=True)
+        if user in wanted and name != schemas.EVERYONE
+    }
+    number = {name: row for row, name in enumerate(sorted(set(found.values())))}
+    return np.array([number[found[user]] if user in found else -1 for user in user_ids], dtype=np.int64)
+
+
+def _named(context: StageContext, spark: SparkSession, groups: _Groups, users: Partition) -> tuple[list[Match], int]:
+    day = latest_partition_before(context.store, keys.SEGMENTS, context.run_date)
+    members = find_partition(context.store, keys.USER_SEGMENTS, day) if day is not None else None
+    if day is None or members is None:
+        shared = np.zeros((len(groups.numbers), 0), dtype=np.int64)
+        return match_segments(groups.sizes_K, groups.centroids_KV, shared, nobody(groups.centroids_KV.shape[1]))
+    metadata = (find_partition(context.store, keys.SEGMENTS, day) or users).metadata
+    table = read_partition(context.store, keys.SEGMENTS, day).sort_by("segment_id")
+    names = table["segment_id"].to_pylist()
+    same = metadata.get("encoder") == users.metadata["encoder"]
+    former = Former(
+        names=names,
+        sizes_F=table["size"].to_numpy(),
+        centroids_FV=_matrix(table["centroid"], groups.centroids_KV.shape[1]).astype(np.float64) if same else None,
+        next_number=int(metadata.get("next_number", 0)),
+    )
+    shared = np.zeros((len(groups.numbers), len(names)), dtype=np.int64)
+    before = _read(context, spark, [members], schemas.USER_SEGMENTS).drop(DAY)
+    for row in shared_users(groups.grouped, before).collect():
+        if row["group"] in groups.numbers and row["segment_id"] in names:
+            shared[groups.numbers.index(row["group"]), names.index(row["segment_id"])] = row["users"]
+    return match_segments(groups.sizes_K, groups.centroids_KV, shared, former)
+
+
+def _write_members(
+    context: StageContext, spark: SparkSession, grouped: DataFrame, names: dict[int, str]
+) -> tuple[DataFrame, Partition]:
+    name = sql.lit(schemas.EVERYONE)
+    for number, segment_id in names.items():
+        name = sql.when(sql.col("group") == number, sql.lit(segment_id)).otherwise(name)
+    everyone = grouped.select(sql.lit(context.run_date.isoformat()).alias(DAY), "user_id", name.alias("segment_id"))
+    frame = bucketed(everyone, "user_id", context.settings.spark.shuffle_partitions)
+    days = {context.run_date: {"segments": len(names)}}
+    written = write_days(frame, context.store, keys.USER_SEGMENTS, days, schema=schemas.USER_SEGMENTS, key="user_id")
+    members = _read(context, spark, [written[context.run_date]], schemas.USER_SEGMENTS).drop(DAY)
+    return members.where(sql.col("segment_id") != schemas.EVERYONE), written[context.run_date]
+
+
+def _described(context: StageContext, spark: SparkSession, members: DataFrame, items: Partition) -> dict[str, dict[str, Any]]:
+    """Per segment: expected traffic, items by expected traffic, representative history."""
+    settings = context.settings.features
+    first = context.run_date - timedelta(days=settings.window_days - 1)
+    days = [day for day in list_partition_dates(context.store, keys.IMPRESSIONS) if first <= day <= context.run_date]
+    partitions = [part for day in days if (part := find_partition(context.store, keys.IMPRESSIONS, day)) is not None]
+    share = {day.isoformat(): decay((context.run_date - day).days, settings.half_life_days) for day in days}
+    residuals = click_residuals(_read(context, spark, partitions, _IMPRESSIONS))
+    seen = segment_items(residuals, members, share).persist()
+    traffic = {row["segment_id"]: row["raw"] for row in seen.groupBy("segment_id").agg(sql.sum("raw").alias("raw")).collect()}
+    catalogue = _read(context, spark, [_needed(context, keys.ITEMS, "validate-items")], _CATALOGUE).drop(DAY)
+    num_liked = settings.history_length * _LIKED_PER_PLACE
+    ranked = ranked_items(seen.join(catalogue, "item_id"), settings.num_top_items, num_liked)
+    vectors = _read(context, spark, [items], _ITEMS).drop(DAY).join(ranked.select("item_id").distinct(), "item_id")
+    rows = ranked.toArrow().sort_by([("segment_id", "ascending"), ("item_id", "ascending")]).to_pylist()
+    known = vectors.toArrow().sort_by("item_id")
+    width = int(items.metadata["width"])
+    matrix = _matrix(known["vector"], width)
+    vector_of = dict(zip(known["item_id"].to_pylist(), matrix - matrix.mean(axis=0), strict=True))
+    per_day = sum(share.values())
+    return {
+        name: {
+            "expected_traffic": round(raw / per_day, 6),
+            "top_items": _top(rows, name, settings.num_top_items),
+            "history": _history(
+                [row for row in rows if row["segment_id"] == name], vector_of, settings.history_length, num_liked
+            ),
+        }
+        for name, raw in traffic.items()
+    }
+
+
+def _top(rows: list[dict[str, Any]], name: str, length: int) -> list[str]:
+    mine = sorted((row for row in rows if row["segment_id"] == name), key=lambda row: int(row["traffic_rank"]))
+    return [row["item_id"] for row in mine if row["traffic_rank"] <= length]
+
+
+def _history(rows: list[dict[str, Any]], vector_of: dict[str, Any], length: int, num_liked: int) -> list[str]:
+    liked = [row for row in rows if row["lift_rank"] <= num_liked and row["item_id"] in vector_of and row["lift"] > 0]
+    if not liked:
+        return []
+    vectors = np.stack([vector_of[row["item_id"]] for row in liked])
+    return diverse_history([row["item_id"] for row in liked], [row["lift"] for row in liked], vectors, length)
+
+
+def _segment_rows(groups: _Groups, matches: list[Match], described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    nothing = {"expected_traffic": 0.0, "top_items": [], "history": []}
+    rows = [
+        {
+            "segment_id": match.segment_id,
+            "size": int(size),
+            "centroid": centroid.astype(np.float32),
+            "matched_from": match.matched_from,
+            "drift": None if match.drift is None else round(match.drift, 9),
+            **described.get(match.segment_id, nothing),
+        }
+        for match, size, centroid in zip(matches, groups.sizes_K, groups.centroids_KV, strict=True)
+    ]
+    for rank, row in enumerate(sorted(rows, key=lambda row: (-row["expected_traffic"], row["segment_id"]))):
+        row["rank"] = rank
+    return sorted(rows, key=lambda row: str(row["segment_id"]))
+
+
+def _outcome(context: StageContext, rows: list[dict[str, Any]], members: Partition) -> StageOutcome:
+    placed = sum(row["size"] for row in rows)
+    drifts = [row["drift"] for row in rows if row["drift"] is not None]
+    figures = {
+        "sizes": {row["segment_id"]: row["size"] for row in rows},
+        "expected_traffic": {row["segment_id"]: row["expected_traffic"] for row in rows},
+        "max_drift": max(drifts, default=None),
+    }
+    counts = {"users": members.rows, "users_in_segments": placed, "segments": len(rows), "kept_names": len(drifts)}
+    outputs = [keys.partition_prefix(dataset, context.run_date) for dataset in (keys.SEGMENTS, keys.USER_SEGMENTS)]
+    return StageOutcome(outputs=outputs, counts=counts, figures=figures)
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> Any:
+    values = pa.chunked_array(column).combine_chunks()
+    flat = np.asarray(values.flatten() if len(values) else [], dtype=np.float32)
+    return flat.reshape(-1, width)
+
+
+def main() -> int:
+    """Entry point under spark-submit; the exit code of ``icg assign-segments``."""
+    return icg([ASSIGN_SEGMENTS, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
