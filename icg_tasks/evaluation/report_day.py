@@ -24,7 +24,7 @@ def learning(view: DayView) -> str:
         parts.append('<div class="two">')
         parts.append(
             '<div class="panel"><h3>Preference model</h3><p class="soft">AUC on users it never saw, with 95 % intervals, '
-            f"against simpler rankings.</p>{judged}</div>"
+            f"against simpler rankings.</p>{judged}{_looks_matter(view.preference)}</div>"
         )
         if calibration:
             said = '<p class="soft">Seen against predicted click rate.</p>'
@@ -40,6 +40,7 @@ def stages(lines: Sequence[Mapping[str, Any]]) -> str:
     """Stages in the order of the day: seconds, counts, figures."""
     if not lines:
         return ""
+    lines = _merged(lines)
     longest = max(line["seconds"] for line in lines) or 1.0
     rows = []
     for line in lines:
@@ -87,6 +88,22 @@ def missing(entries: Sequence[str]) -> str:
     return f'<h2 id="missing">Not on this page</h2><div class="note">{items}</div>'
 
 
+def _merged(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One line per stage: seconds and counts of mapped tasks added up, figures of a stage that ran once."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        known = found.get(line["stage"])
+        if known is None:
+            found[line["stage"]] = {**line, "counts": dict(line["counts"]), "tasks": 1}
+            continue
+        known["seconds"] += line["seconds"]
+        known["tasks"] += 1
+        known["figures"] = {"tasks": known["tasks"]}
+        for name, count in line["counts"].items():
+            known["counts"][name] = known["counts"].get(name, 0) + count
+    return list(found.values())
+
+
 def _curves(card: Mapping[str, Any]) -> str:
     curves = card.get("curves")
     if not isinstance(curves, Mapping):
@@ -111,12 +128,26 @@ def _auc(card: Mapping[str, Any]) -> str:
     metrics = card.get("metrics")
     judged = metrics.get("figures") if isinstance(metrics, Mapping) else None
     found = {name: entry.get("auc") for name, entry in judged.items()} if isinstance(judged, Mapping) else {}
+    order = sorted(found, key=lambda name: (name != "model", name))
     dots = [
         Dot(label=name.replace("_", " "), mean=entry["mean"], low=entry["low"], high=entry["high"], strong=name == "model")
-        for name, entry in found.items()
+        for name, entry in ((name, found[name]) for name in order)
         if isinstance(entry, Mapping) and {"mean", "low", "high"} <= set(entry)
     ]
     return interval_plot(dots, title="AUC on held-out users")
+
+
+def _looks_matter(card: Mapping[str, Any]) -> str:
+    """What hiding the pictures costs the model: whether looks carry any signal in these data."""
+    metrics = card.get("metrics")
+    found = metrics.get("difference_to_no_image") if isinstance(metrics, Mapping) else None
+    auc = found.get("auc") if isinstance(found, Mapping) else None
+    if not isinstance(auc, Mapping) or not {"mean", "low", "high"} <= set(auc):
+        return ""
+    told = f"{100 * auc['mean']:+.1f} points of AUC ({100 * auc['low']:+.1f} to {100 * auc['high']:+.1f})"
+    if auc["low"] > 0:
+        return f"<p>Seeing the covers is worth {told}: in these data looks matter.</p>"
+    return f"<p>Seeing the covers is worth {told}: in these data looks carry no signal that can be told from noise.</p>"
 
 
 def _calibration(card: Mapping[str, Any]) -> str:

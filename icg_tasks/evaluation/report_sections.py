@@ -123,10 +123,21 @@ def _day_tiles(view: DayView) -> list[str]:
         count = next((covers["counts"][name] for name in ("covers", "rows", "published") if name in covers["counts"]), None)
         if count is not None:
             found.append(_tile(f"{count:,}", f"covers up for {len(view.segments)} top segments"))
+    found += _auc_tile(view.preference)
     seconds = sum(line["seconds"] for line in view.stages)
     if seconds:
         found.append(_tile(f"{int(seconds) // 60}:{int(seconds) % 60:02d}", "minutes of stage time for the whole day"))
     return found
+
+
+def _auc_tile(card: Mapping[str, Any]) -> list[str]:
+    metrics = card.get("metrics", {})
+    judged, best = metrics.get("figures", {}), metrics.get("best_baseline", "")
+    mine, other = (judged.get(name, {}).get("auc") for name in ("model", best))
+    if not mine:
+        return []
+    against = f", the best simple ranking {other['mean']:.2f}" if other else ""
+    return [_tile(f"{mine['mean']:.2f}", f"AUC of the preference model on users it never saw{against}")]
 
 
 def _tile(figure: str, words: str) -> str:

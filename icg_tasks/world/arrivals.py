@@ -27,6 +27,7 @@ class Arrivals:
 
     def __init__(self, store: ObjectStore, settings: Settings, say: Callable[[str], None]) -> None:
         self._store, self._settings, self._say = store, settings, say
+        self._seen: dict[str, NDArray[np.float32]] = {}
         self._lived: dict[date, tuple[pa.Table, NDArray[np.int64]]] = {}
 
     def on(self, day: date) -> tuple[pa.Table, dict[str, Any]]:
@@ -56,7 +57,9 @@ class Arrivals:
             world = self._settings.world
             cast = cast_of(world, day)
             cast = Cast(
-                readers=cast.readers, shelf=cast.shelf, covers=covers_up(self._store, self._settings, day, cast, self._say)
+                readers=cast.readers,
+                shelf=cast.shelf,
+                covers=covers_up(self._store, self._settings, day, cast, self._say, self._seen),
             )
             shown = live(world, day, cast)
             late = delays(len(shown), world.late_share, stream(world.seed, "late", day_number(day)))

@@ -23,11 +23,18 @@ from icg_tasks.lake.store import ObjectStore
 from icg_tasks.world.days import Cast, CoversUp
 from icg_tasks.world.readers import reader_name
 
+Seen = dict[str, NDArray[np.float32]]
+"""Cover id to what the eye saw in it."""
 _COLUMNS = ["segment_id", "item_id", "variant", "cover_id", "blob"]
 
 
-def covers_up(store: ObjectStore, settings: Settings, day: date, cast: Cast, say: Callable[[str], None]) -> CoversUp | None:
-    """The covers users see on ``day``, or None where nothing was published before it."""
+def covers_up(
+    store: ObjectStore, settings: Settings, day: date, cast: Cast, say: Callable[[str], None], seen: Seen | None = None
+) -> CoversUp | None:
+    """The covers users see on ``day``, or None where nothing was published before it.
+
+    ``seen`` remembers what the eye saw in a cover from one day to the next.
+    """
     published = latest_partition_before(store, COVER_MANIFESTS, day)
     if published is None or find_partition(store, USER_SEGMENTS, published) is None:
         return None
@@ -41,7 +48,9 @@ def covers_up(store: ObjectStore, settings: Settings, day: date, cast: Cast, say
     segments = [*sorted(set(manifest["segment_id"].to_pylist()) - {EVERYONE}), EVERYONE]
     return CoversUp(
         cover_ids=cover_ids,
-        features_CF=_features(store, settings, [blobs[cover_id] for cover_id in cover_ids]),
+        features_CF=_features(
+            store, settings, {cover_id: blobs[cover_id] for cover_id in cover_ids}, {} if seen is None else seen
+        ),
         segment_U=_segments_of(store, published, cast, segments),
         row_GIV=_lookup(manifest, cast, segments, cover_ids),
     )
@@ -70,12 +79,15 @@ def _segments_of(store: ObjectStore, published: date, cast: Cast, segments: list
     return np.array([row.get(of_user.get(user, EVERYONE), everyone) for user in hashed])
 
 
-def _features(store: ObjectStore, settings: Settings, blobs: list[str]) -> NDArray[np.float32]:
-    """What the oracle's eye sees in each cover."""
+def _features(store: ObjectStore, settings: Settings, blobs: dict[str, str], seen: Seen) -> NDArray[np.float32]:
+    """What the oracle's eye sees in each cover (id to blob), in the given order."""
     from icg_tasks.world.sight import load_eye  # torch: only where covers are up
 
-    images = np.stack([decode_cover(store.get(blob), blob, settings) for blob in blobs])
-    return load_eye().features(images)
+    new = {cover_id: blob for cover_id, blob in blobs.items() if cover_id not in seen}
+    if new:
+        images = np.stack([decode_cover(store.get(blob), blob, settings) for blob in new.values()])
+        seen |= dict(zip(new, load_eye().features(images), strict=True))
+    return np.stack([seen[cover_id] for cover_id in blobs])
 
 
 def decode_cover(data: bytes, name: str, settings: Settings) -> NDArray[np.uint8]:
