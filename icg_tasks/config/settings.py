@@ -125,6 +125,7 @@ class AdapterSettings:
     evaluate_every: int = 20
     seed: int = 5
     lora_rank: int = 8
+    lora_learning_rate: float = 1e-3
     lora_steps: int = 0  # adapt-denoiser: 0 = the catalogue's covers are what the denoiser already draws
 
 
