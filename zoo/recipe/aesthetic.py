@@ -6,6 +6,7 @@ clashing colours. Run: ``python -m zoo.recipe aesthetic`` after ``encoder``; wri
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,12 @@ from zoo.recipe.workshop import ZOO, Plan, device, log, replace_folder, train, w
 
 _LAYER: Final = 2
 _HIDDEN: Final = 64
-_BATCH: Final = 64
+_BATCH: Final = 128
+_LESSON: Final = 12_288
 _LOW, _HIGH = 1.0, 10.0
-PLAN: Final = Plan(name="aesthetic", steps=1000, learning_rate=2e-3, average_decay=0.99, export_every=1000, seed=31)
+PLAN: Final = Plan(
+    name="aesthetic", steps=4000, learning_rate=2e-3, weight_decay=0.1, export_every=4000, save_every=4000, seed=31
+)
 _DAMAGES: Final[tuple[tuple[Callable[[Tensor, Tensor], Tensor], float], ...]] = (
     (damage.blur, 0.8),
     (damage.coarse, 0.7),
@@ -106,18 +110,44 @@ def _write(head: nn.Module, folder: Path) -> None:
     write_json(folder / "config.json", content)
 
 
+@torch.no_grad()
+def _lesson(clip: CLIPModel) -> tuple[Tensor, Tensor]:
+    """Features (N, 256) of damaged covers of the training pool and their scores (N,)."""
+    torch.manual_seed(PLAN.seed)
+    rng = np.random.default_rng(PLAN.seed)
+    seen, wanted = [], []
+    for start in range(0, _LESSON, 128):
+        images, scored = damaged(pixels(training_pool().images[start : start + 128]), rng)
+        seen.append(features(clip, images))
+        wanted.append(scored)
+    return torch.cat(seen), torch.cat(wanted)
+
+
+def _with_standardising(head: nn.Sequential, mean: Tensor, deviation: Tensor) -> nn.Sequential:
+    """The same head for raw features: the standardising is folded into its first layer."""
+    folded = copy.deepcopy(head)
+    first = folded[0]
+    if isinstance(first, nn.Linear):
+        with torch.no_grad():
+            first.weight.copy_(first.weight / deviation)
+            first.bias.copy_(first.bias - first.weight @ mean)
+    return folded.eval()
+
+
 def run() -> None:
     """Train and export the head."""
-    clip, pool = load_dual_encoder(), training_pool()
+    clip = load_dual_encoder()
+    seen, wanted = _lesson(clip)
+    mean, deviation = seen.mean(dim=0), seen.std(dim=0) + 1e-4
+    standard = (seen - mean) / deviation
 
-    def loss_of(head: nn.Module, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        images, wanted = damaged(pixels(pool.images[np.sort(rng.integers(len(pool.images), size=_BATCH))]), rng)
-        with torch.no_grad():
-            seen = features(clip, images)
-        return functional.smooth_l1_loss(head(seen)[:, 0], wanted), {}
+    def loss_of(head: nn.Sequential, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        rows = torch.from_numpy(rng.integers(len(standard), size=_BATCH)).to(device())
+        return functional.smooth_l1_loss(head(standard[rows])[:, 0], wanted[rows]), {}
 
-    def export(head: nn.Module, step: int) -> None:
-        log(f"aesthetic step {step}: " + " ".join(f"{k} {v:.3f}" for k, v in measure(clip, head).items()))
-        replace_folder(ZOO / "aesthetic", lambda folder: _write(head, folder))
+    def export(head: nn.Sequential, step: int) -> None:
+        shipped = _with_standardising(head, mean, deviation)
+        log(f"aesthetic step {step}: " + " ".join(f"{k} {v:.3f}" for k, v in measure(clip, shipped).items()))
+        replace_folder(ZOO / "aesthetic", lambda folder: _write(shipped, folder))
 
     train(PLAN, build_head(), loss_of, export)

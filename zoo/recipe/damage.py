@@ -35,21 +35,25 @@ def coarse(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def muddle(images: Tensor, strength: Tensor, patch: int = 8) -> Tensor:
-    """Swap patches at random places; at full strength half of them."""
+    """Swap patches at random places; at full strength half of them.
+
+    The grid of patches stands half a patch off a vision tower's, which would not notice whole patches change places.
+    """
     count, _, height, width = images.shape
-    tiles = functional.unfold(images, patch, stride=patch)
+    offset = patch // 2
+    tiles = functional.unfold(images.roll((offset, offset), dims=(2, 3)), patch, stride=patch)
     shuffled = tiles[:, :, torch.randperm(tiles.shape[2])]
     moved = torch.rand(count, 1, tiles.shape[2]) < strength.view(-1, 1, 1).cpu() * 0.5
-    return functional.fold(torch.where(moved.to(images.device), shuffled, tiles), (height, width), patch, stride=patch)
+    mixed = torch.where(moved.to(images.device), shuffled, tiles)
+    return functional.fold(mixed, (height, width), patch, stride=patch).roll((-offset, -offset), dims=(2, 3))
 
 
 def clash(images: Tensor, strength: Tensor) -> Tensor:
-    """Turn the hue of a random half of the picture, so that its colours no longer belong together."""
-    turned = images[:, torch.randperm(3)] if bool(torch.rand(()) < 0.5) else 1 - images
+    """Turn the colours of half the picture into their opposites, so that they no longer belong together."""
     coordinates = torch.linspace(-1, 1, images.shape[-1], device=images.device)
     angle = torch.rand(len(images), device=images.device) * 2 * torch.pi
     side = _column(angle.cos()) * coordinates.view(1, 1, 1, -1) + _column(angle.sin()) * coordinates.view(1, 1, -1, 1)
-    return images.lerp(turned, _column(strength) * (side > 0).float())
+    return images.lerp(1 - images, _column(strength) * (side > 0).float())
 
 
 def tint(images: Tensor, strength: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2VLImageProcessorPil
 
 from icg_tasks.world import ATTRIBUTE_VALUES
@@ -19,6 +20,7 @@ from zoo.recipe.pool import Pool, held_out_pool, pixels, training_pool
 from zoo.recipe.reading import (
     MERGE,
     PATCH,
+    TOKENS_PER_IMAGE,
     Conversation,
     LookIndex,
     batch,
@@ -32,8 +34,9 @@ from zoo.recipe.workshop import ZOO, Plan, device, half_precision, log, replace_
 
 _BATCH: Final = 32
 _WIDTH: Final = 128
+_HEAD_SHARE: Final = 0.3
 PLAN: Final = Plan(
-    name="language", steps=1400, learning_rate=2e-3, weight_decay=0.02, average_decay=0.99, export_every=400, seed=41
+    name="language", steps=900, learning_rate=2e-3, weight_decay=0.02, average_decay=0.99, export_every=300, seed=41
 )
 
 
@@ -66,6 +69,25 @@ def build() -> Qwen2_5_VLForConditionalGeneration:
         tie_word_embeddings=True,
     )
     return Qwen2_5_VLForConditionalGeneration(config)
+
+
+class _Trainee(nn.Module):
+    """The model with attribute heads over each picture's mean token: they teach the vision part, and are dropped afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = build()
+        self.heads = nn.ModuleList(nn.Linear(_WIDTH, len(values)) for values in ATTRIBUTE_VALUES.values())
+
+    def losses(self, asked: dict[str, Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The language loss and the sum of the heads' losses; ``indices`` (pictures, 5)."""
+        seen: list[Tensor] = []
+        watch = self.model.model.visual.merger.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+        language = self.model(**asked).loss
+        watch.remove()
+        pictures = seen[0].float().reshape(len(indices), TOKENS_PER_IMAGE, _WIDTH).mean(dim=1)
+        errors = [functional.cross_entropy(head(pictures).float(), indices[:, i]) for i, head in enumerate(self.heads)]
+        return language, torch.stack(errors).sum()
 
 
 def inputs(conversations: list[Conversation], images: Tensor) -> dict[str, Tensor]:
@@ -122,7 +144,8 @@ def load(folder: Path = ZOO / "language_model") -> Qwen2_5_VLForConditionalGener
     return model.eval().to(device())
 
 
-def _export(model: Qwen2_5_VLForConditionalGeneration, step: int) -> None:
+def _export(trainee: _Trainee, step: int) -> None:
+    model = trainee.model
     model.generation_config.pad_token_id = tokenizer().pad_token_id
     model.generation_config.eos_token_id = tokenizer().eos_token_id
     log(f"language step {step}: " + " ".join(f"{k} {v:.3f}" for k, v in measure(model, 64).items()))
@@ -139,17 +162,19 @@ def _export(model: Qwen2_5_VLForConditionalGeneration, step: int) -> None:
 
 
 def run() -> None:
-    """Train and export the language model; batches of captions and of tastes alternate, two to one."""
+    """Train and export the language model; one batch in three is about tastes, the others about single covers."""
     pool = training_pool()
     index = LookIndex(pool.indices)
 
-    def loss_of(model: Qwen2_5_VLForConditionalGeneration, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(trainee: _Trainee, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         tastes = bool(rng.random() < 1 / 3)
         conversations = _conversations(index, rng, tastes=tastes)
         images = _pictures(pool, conversations)
         images = blur(images, strengths(len(images), 0.3, rng).to(device()))
+        indices = torch.from_numpy(pool.indices[np.concatenate([one.rows for one in conversations])]).to(device())
         with half_precision():
-            loss = model(**inputs(conversations, images)).loss
-        return loss, {"taste" if tastes else "caption": float(loss.detach())}
+            language, heads = trainee.losses(inputs(conversations, images), indices)
+        figures = {"taste" if tastes else "caption": float(language.detach()), "heads": float(heads.detach())}
+        return language + _HEAD_SHARE * heads, figures
 
-    train(PLAN, build(), loss_of, _export)
+    train(PLAN, _Trainee(), loss_of, _export)

@@ -65,7 +65,7 @@ def plain_caption(attributes: CoverAttributes) -> str:
 
 def read_caption(text: str) -> tuple[int, ...]:
     """Attribute indices named by a written caption, -1 where none is; the inverse of plain_caption."""
-    words = text.replace(",", " ").split()
+    words = text.replace("<|im_end|>", " ").replace(",", " ").split()
     found = []
     for values in ATTRIBUTE_VALUES.values():
         named = [values.index(word) for word in words if word in values]

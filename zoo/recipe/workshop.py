@@ -59,6 +59,16 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def rank() -> int:
+    """This process's number among the WORLD_SIZE that train together; 0 when alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes train together, each on its share of the batch; set by torchrun or by hand."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def half_precision() -> torch.autocast:
     """A bf16 autocast context for the device in use."""
     return torch.autocast(device().type, torch.bfloat16)
@@ -137,6 +147,8 @@ class _Bench(Generic[ModuleT]):
             group["lr"] = self.plan.rate_at(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        if world_size() > 1:
+            self._share_gradients()
         nn.utils.clip_grad_norm_(self.trained.values(), self.plan.clip_norm)
         self.optimiser.step()
         self.step += 1
@@ -144,6 +156,15 @@ class _Bench(Generic[ModuleT]):
         with torch.no_grad():
             for name, parameter in self.trained.items():
                 self.average[name].lerp_(parameter, 1 - decay)
+
+    def _share_gradients(self) -> None:
+        """Replace every gradient by its mean over the processes, in one message."""
+        gradients = [p.grad for p in self.trained.values() if p.grad is not None]
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(joined)
+        joined /= world_size()
+        for gradient, mean in zip(gradients, torch.split_with_sizes(joined, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
     def averaged(self) -> ModuleT:
         """A copy of the module wearing the averaged weights, in evaluation mode."""
@@ -160,18 +181,23 @@ def train(
 ) -> ModuleT:
     """Train, log loss and time left, save, export the averaged weights now and then; returns the averaged module.
 
-    ``loss_of`` gets the module and a generator seeded by (plan seed, step): a resumed run sees the batches it would have seen.
+    ``loss_of`` gets the module and a generator seeded by (plan seed, step, rank), so a resumed run sees the very
+    batches it would have seen.
     """
     bench = _Bench(plan, module.to(device()))
     bench.resume()
+    if world_size() > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device().type == "cuda" else "gloo")
     module.train()
     began, first = time.monotonic(), bench.step
     running: dict[str, float] = {}
     exported = -1
     while bench.step < plan.steps:
-        torch.manual_seed(plan.seed * 1_000_003 + bench.step)
-        loss, parts = loss_of(module, np.random.default_rng((plan.seed, bench.step)))
+        torch.manual_seed((plan.seed * 1_000_003 + bench.step) * world_size() + rank())
+        loss, parts = loss_of(module, np.random.default_rng((plan.seed, bench.step, rank())))
         bench.advance(loss)
+        if rank() > 0:
+            continue
         for name, value in {"loss": float(loss.detach()), **parts}.items():
             running[name] = 0.95 * running.get(name, value) + 0.05 * value
         if bench.step % 50 == 0:
@@ -185,7 +211,7 @@ def train(
             export(bench.averaged(), bench.step)
             exported = bench.step
     averaged = bench.averaged()
-    if exported != plan.steps:
+    if rank() == 0 and exported != plan.steps:
         export(averaged, plan.steps)
     return averaged
 
