@@ -59,6 +59,11 @@ class Denoiser(Protocol):
         ...
 
     @property
+    def size_pixels(self) -> int:
+        """Height and width of its images."""
+        ...
+
+    @property
     def num_train_timesteps(self) -> int:
         """Times are whole numbers from 0 to this, exclusive."""
         ...

@@ -35,8 +35,8 @@ class IcgGenerator:
     ) -> None:
         if adapter.config.shape != denoiser.shape or adapter.config.language_width != language.width:
             raise DataCorrupt(
-                f"the adapter speaks from width {adapter.config.language_width} to {adapter.config.shape}, but the language model "
-                f"is {language.width} wide and the denoiser wants {denoiser.shape}; train an adapter for these backbones"
+                f"the adapter speaks from width {adapter.config.language_width} to {adapter.config.shape}, but the language "
+                f"model is {language.width} wide and the denoiser wants {denoiser.shape}; train an adapter for these backbones"
             )
         self.adapter = adapter.eval().requires_grad_(False).to(compute.device)
         self.language, self.denoiser, self.covers, self.compute = language, denoiser, covers, compute

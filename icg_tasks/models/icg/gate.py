@@ -1,0 +1,82 @@
+"""Whether a checkpoint is healthy, how good it is, and whether it becomes champion. Pure functions of checks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from icg_tasks.config.settings import AdapterSettings
+from icg_tasks.models.icg.check import Check
+from icg_tasks.models.statistics import Interval, group_counts, interval, weighted_mean
+
+_RELEVANCE_UNIT, _AESTHETIC_UNIT = 0.1, 1.0
+_NOBODY_SHARE = 0.25
+_BOOTSTRAP_SAMPLES = 500
+MAX_LOSS = 0.05
+"""Preference, in deviations of served scores, that a challenger may lose against the adapter it started from (low end)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Whether the challenger serves, and why."""
+
+    accepted: bool
+    reason: str
+    gain: Interval  # own preference, challenger less start
+    own_less_swapped: Interval  # of the challenger
+
+
+def value(check: Check, settings: AdapterSettings) -> float:
+    """What checkpoints are chosen by: the trained rewards on items set aside, personal covers before unpersonalised ones."""
+    figures = check.figures
+
+    def mixed(name: str) -> float:
+        personal, plain = figures.get(f"{name}_personal", 0.0), figures.get(f"{name}_plain", 0.0)
+        return (1 - _NOBODY_SHARE) * personal + _NOBODY_SHARE * plain
+
+    preference = (1 - _NOBODY_SHARE) * float(check.own_P.mean()) + _NOBODY_SHARE * check.nobody
+    return (
+        settings.preference_weight * preference
+        + settings.relevance_weight * mixed("relevance") / _RELEVANCE_UNIT
+        + settings.aesthetic_weight * mixed("aesthetic") / _AESTHETIC_UNIT
+    )
+
+
+def broken_canaries(check: Check, start: Check) -> list[str]:
+    """What has moved further from the starting adapter than it may; empty = healthy."""
+    now, before = check.canaries, start.canaries
+    limits = {
+        "dark_share": (-1.0, before["dark_share"] + 0.15),
+        "edge_density": (0.6 * before["edge_density"], 1.6 * before["edge_density"]),
+        "saturation": (before["saturation"] - 0.15, before["saturation"] + 0.15),
+        "diversity_users": (0.75 * before["diversity_users"], 9.0),
+        "diversity_items": (0.75 * before["diversity_items"], 9.0),
+        "title_found": (before["title_found"] - 0.08, 9.0),
+        "title_found_plain": (before["title_found_plain"] - 0.10, 9.0),
+    }
+    return [
+        f"{name} {now[name]:.3f} outside {low:.3f} to {high:.3f}"
+        for name, (low, high) in limits.items()
+        if not low <= now[name] <= high
+    ]
+
+
+def decide(best: Check, start: Check, best_step: int, seed: int) -> Decision:
+    """Compare pair by pair on items set aside; ``best_step`` 0 means that nothing better than the start was found."""
+    counts = group_counts(len(best.own_P), _BOOTSTRAP_SAMPLES, seed)
+    gain = interval(lambda weights: weighted_mean(best.own_P - start.own_P, np.asarray(weights)), counts)
+    apart = interval(lambda weights: weighted_mean(best.own_P - best.swapped_P, np.asarray(weights)), counts)
+    broken = broken_canaries(best, start)
+    if best_step == 0:
+        accepted, reason = False, "no checkpoint was better than the adapter it started from"
+    elif broken:
+        accepted, reason = False, f"canaries: {'; '.join(broken)}"
+    elif apart.low <= 0:
+        accepted, reason = False, f"own covers are preferred to swapped ones by {apart.mean:.3f} only (low end {apart.low:.3f})"
+    elif gain.low < -MAX_LOSS:
+        accepted, reason = False, f"preference changes by {gain.mean:+.3f}, low end {gain.low:+.3f} below -{MAX_LOSS}"
+    else:
+        accepted, reason = (
+            True,
+            f"preference {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], own over swapped {apart.mean:.3f}",
+        )
+    return Decision(accepted=accepted, reason=reason, gain=gain, own_less_swapped=apart)
