@@ -27,8 +27,8 @@ def learning(view: DayView) -> str:
             f"against simpler rankings.</p>{judged}{_looks_matter(view.preference)}</div>"
         )
         if calibration:
-            said = '<p class="soft">Seen against predicted click rate.</p>'
-            parts.append(f'<div class="panel"><h3>Its word is good</h3>{said}{calibration}</div>')
+            said = '<p class="soft">Click rates, predicted and seen.</p>'
+            parts.append(f'<div class="panel"><h3>Calibration</h3>{said}{calibration}</div>')
         parts.append("</div>")
     if curves:
         words = "Every measurement over the training steps of the adapter version in use; nothing is smoothed."
@@ -72,7 +72,7 @@ def quality(view: DayView) -> str:
             f'<tr><td>{escape(reason.replace("_", " "))}</td><td class="n">{count:,}</td><td>{bar(count / most)}</td></tr>'
             for reason, count in entry["quarantined"].items()
         )
-        table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+        table = f'<table class="tight"><tbody>{rows}</tbody></table>' if rows else ""
         parts.append(f'<div class="panel"><h3>{escape(name.capitalize())}</h3><p class="soft">{words}</p>{table}</div>')
     if view.docs:
         links = ", ".join(f'<a href="{escape(page, quote=True)}">{escape(page.split("/")[-2])}</a>' for page in view.docs)
@@ -134,7 +134,7 @@ def _auc(card: Mapping[str, Any]) -> str:
         for name, entry in ((name, found[name]) for name in order)
         if isinstance(entry, Mapping) and {"mean", "low", "high"} <= set(entry)
     ]
-    return interval_plot(dots, title="AUC on held-out users")
+    return interval_plot(dots, title="AUC on held-out users", width=640)
 
 
 def _looks_matter(card: Mapping[str, Any]) -> str:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 1000
-
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
@@ -22,20 +20,20 @@ class Dot:
     strong: bool = False
 
 
-def interval_plot(dots: Sequence[Dot], *, digits: int = 3, percent: bool = False, title: str) -> str:
+def interval_plot(dots: Sequence[Dot], *, digits: int = 3, title: str, width: int = 1000) -> str:
     """One row per dot: label, interval as a line, mean as a dot with its number."""
     if not dots:
         return ""
-    left, right, row, top = 230, 96, 36, 12
+    left, right, row, top = round(0.19 * width) + 40, 84, 36, 12
     low, high = min(dot.low for dot in dots), max(dot.high for dot in dots)
     margin = (high - low or abs(high) or 1.0) * 0.06
     low, high = low - margin, high + margin
 
     def at(value: float) -> float:
-        return left + (value - low) / (high - low) * (_WIDTH - left - right)
+        return left + (value - low) / (high - low) * (width - left - right)
 
     def said(value: float) -> str:
-        return f"{100 * value:.1f} %" if percent else f"{value:.{digits}f}"
+        return f"{value + 0.0:.{digits}f}"
 
     parts, height = [], top + row * len(dots) + 30
     for tick in _ticks(low, high):
@@ -49,8 +47,8 @@ def interval_plot(dots: Sequence[Dot], *, digits: int = 3, percent: bool = False
         )
         parts.append(f'<line class="whisker {kind}" x1="{at(dot.low):.1f}" x2="{at(dot.high):.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="dot {kind}" cx="{at(dot.mean):.1f}" cy="{y}" r="6.5"/>')
-        parts.append(f'<text class="value {kind}" x="{_WIDTH - right + 14}" y="{y + 4.5:.1f}">{said(dot.mean)}</text>')
-    return _svg(_WIDTH, height, parts, title)
+        parts.append(f'<text class="value {kind}" x="{width - right + 14}" y="{y + 4.5:.1f}">{said(dot.mean)}</text>')
+    return _svg(width, height, parts, title)
 
 
 def curve_plot(points: Sequence[tuple[float, float]], *, title: str) -> str:
@@ -76,7 +74,7 @@ def curve_plot(points: Sequence[tuple[float, float]], *, title: str) -> str:
         f'<polyline class="curve" points="{line}"/>',
         f'<circle class="dot strong" cx="{end_x:.1f}" cy="{end_y:.1f}" r="4"/>',
         f'<text class="value" x="{end_x + 9:.1f}" y="{end_y + 4:.1f}">{ys[-1]:.3g}</text>',
-        f'<text class="tick" x="{left}" y="{height - 6}">step {xs[0]:g}: {ys[0]:.3g}</text>',
+        f'<text class="tick" x="{left}" y="{height - 6}">step {xs[0]:g}: {ys[0] + 0.0:.3g}</text>',
         f'<text class="tick" x="{width - right}" y="{height - 6}" text-anchor="end">step {xs[-1]:g}</text>',
     ]
     return _svg(width, height, parts, title)
@@ -86,7 +84,7 @@ def calibration_plot(bins: Sequence[tuple[float, float]], *, title: str) -> str:
     """Observed against predicted click rate of equal-mass bins; on the diagonal the model's word is good."""
     if not bins:
         return ""
-    side, edge = 300, 44
+    side, edge = 300, 62
     most = max(max(predicted, seen) for predicted, seen in bins) * 1.08 or 1.0
 
     def at(predicted: float, seen: float) -> tuple[float, float]:
