@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv what constraints.txt says, and finds or installs a Java runtime. Called by every make target; a second call
-# with nothing changed takes a fraction of a second. Knows nothing of Airflow or of the project's code.
+# Makes .venv what constraints.txt says, and finds or installs a Java runtime; every make target calls it first.
+# A second call with nothing changed takes a fraction of a second. Knows nothing of Airflow or of the project's code.
 # Usage: infra/bootstrap.sh            environment: PYTHON (a Python 3.11), VENV (default .venv),
 #        USER_JAVA_HOME (a Java to prefer), ICG_INSTALLER=pip (never uv)
 set -euo pipefail

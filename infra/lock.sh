@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Recomputes constraints.txt from pyproject.toml, keeping every pin that still fits. `make lock`; look at the diff before committing.
+# Recomputes constraints.txt from pyproject.toml (make lock), keeping every pin that still fits.
+# Look at the change before committing it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh=$(mktemp)
