@@ -1,10 +1,11 @@
-"""`python -m infra.filemap [--check | --write]`: one line per source file, from the first line of what the file says of itself.
+"""`python -m infra.filemap [--check | --write]`: one line per source file, the first sentence it says of itself.
 
 --write puts the map between the two markers in ARCHITECTURE.md, --check (CI, pre-commit) tells what is not true about it.
 """
 
 import argparse
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -29,14 +30,18 @@ def source_files(root: Path) -> list[Path]:
 
 
 def first_line(path: Path) -> str:
-    """What a file says it is: the docstring's first line, or the first comment of a script. Empty where it says nothing."""
+    """What a file says it is: the first sentence of its docstring or, for a script, of its first comment. Empty if it is silent.
+
+    >>> first_line(Path(__file__))
+    '`python -m infra.filemap [--check | --write]`: one line per source file, the first sentence it says of itself.'
+    """
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0].strip()
-    comments = [
-        line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#") and not line.startswith("#!")
-    ]
-    return comments[0] if comments else ""
+        words = ast.get_docstring(ast.parse(text)) or ""
+    else:
+        words = "\n".join(line[1:].strip() for line in text.splitlines() if line.startswith("#") and not line.startswith("#!"))
+    paragraph = " ".join(words.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s", paragraph)[0]
 
 
 def file_map(root: Path) -> str:
