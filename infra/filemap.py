@@ -30,7 +30,7 @@ def source_files(root: Path) -> list[Path]:
 
 
 def first_line(path: Path) -> str:
-    """What a file says it is: the first sentence of its docstring or, for a script, of its first comment. Empty if it is silent.
+    """What a file says it is: the first sentence of its docstring or, for a script, of its first comment; empty if silent.
 
     >>> first_line(Path(__file__))
     '`python -m infra.filemap [--check | --write]`: one line per source file, the first sentence it says of itself.'
