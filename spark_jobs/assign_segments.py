@@ -8,7 +8,7 @@ unpersonalised covers. Knows where data lies; the work is icg_tasks.features.seg
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,16 @@ from icg_tasks.contracts import schemas
 from icg_tasks.contracts.errors import DataMissing, GateRefused
 from icg_tasks.contracts.stages import ASSIGN_SEGMENTS, StageOutcome
 from icg_tasks.features.clustering import Floats, Ints, k_means, merged_groups, taste_space
+from icg_tasks.features.exact_sums import vector_matrix
 from icg_tasks.features.matching import Former, Match, match_segments, nobody
+from icg_tasks.features.segment_profiles import Profile, segment_profiles
 from icg_tasks.features.segments import (
     UNASSIGNED,
     Grouping,
-    diverse_history,
     group_sums,
     grouped_users,
     mean_vectors,
-    ranked_items,
     sample_by_hash,
-    segment_items,
     shared_users,
 )
 from icg_tasks.features.spark_partitions import DAY, bucketed, read_days, write_days
@@ -55,7 +54,6 @@ from icg_tasks.lake.partitions import (
 from icg_tasks.stage import StageContext
 
 _MAX_SAMPLE_ITEMS = 20_000
-_LIKED_PER_PLACE = 6
 _USERS = pa.schema([schemas.USERS.field(name) for name in ("user_id", "vector", "weight")])
 _ITEMS = pa.schema([schemas.ITEM_FEATURES.field(name) for name in ("item_id", "vector")])
 _CATALOGUE = pa.schema([schemas.ITEMS.field("item_id")])
@@ -118,9 +116,9 @@ def _find_groups(context: StageContext, spark: SparkSession, users: Partition, i
             f"{len(sample)} users have clicks enough to tell their taste (weight {settings.min_user_weight} or more), "
             f"a segment needs {settings.min_segment_users}; wait for more days of logs, or lower features.min_segment_users"
         )
-    vectors_NV, weight_N = _matrix(sample["vector"], width), sample["weight"].to_numpy()
+    vectors_NV, weight_N = vector_matrix(sample["vector"], width), sample["weight"].to_numpy()
     item_rows = sample_by_hash(_read(context, spark, [items], _ITEMS), "item_id", _MAX_SAMPLE_ITEMS / items.rows)
-    items_IV = _matrix(item_rows.toArrow().sort_by("item_id")["vector"], width)
+    items_IV = vector_matrix(item_rows.toArrow().sort_by("item_id")["vector"], width)
     prior = float(users.metadata["prior_weight"])
     space = taste_space(items_IV, vectors_NV, weight_N, prior_weight=prior, dimensions=min(settings.kmeans_dimensions, width))
     centres_KD = k_means(
@@ -180,7 +178,7 @@ def _named(context: StageContext, spark: SparkSession, groups: _Groups, users: P
     former = Former(
         names=names,
         sizes_F=table["size"].to_numpy(),
-        centroids_FV=_matrix(table["centroid"], groups.centroids_KV.shape[1]).astype(np.float64) if same else None,
+        centroids_FV=vector_matrix(table["centroid"], groups.centroids_KV.shape[1]).astype(np.float64) if same else None,
         next_number=int(metadata.get("next_number", 0)),
     )
     shared = np.zeros((len(groups.numbers), len(names)), dtype=np.int64)
@@ -205,53 +203,26 @@ def _write_members(
     return members.where(sql.col("segment_id") != schemas.EVERYONE), written[context.run_date]
 
 
-def _described(context: StageContext, spark: SparkSession, members: DataFrame, items: Partition) -> dict[str, dict[str, Any]]:
-    """Per segment: expected traffic, items by expected traffic, representative history."""
+def _described(context: StageContext, spark: SparkSession, members: DataFrame, items: Partition) -> dict[str, Profile]:
     settings = context.settings.features
     first = context.run_date - timedelta(days=settings.window_days - 1)
     days = [day for day in list_partition_dates(context.store, keys.IMPRESSIONS) if first <= day <= context.run_date]
-    partitions = [part for day in days if (part := find_partition(context.store, keys.IMPRESSIONS, day)) is not None]
-    share = {day.isoformat(): decay((context.run_date - day).days, settings.half_life_days) for day in days}
-    residuals = click_residuals(_read(context, spark, partitions, _IMPRESSIONS))
-    seen = segment_items(residuals, members, share).persist()
-    traffic = {row["segment_id"]: row["raw"] for row in seen.groupBy("segment_id").agg(sql.sum("raw").alias("raw")).collect()}
-    catalogue = _read(context, spark, [_needed(context, keys.ITEMS, "validate-items")], _CATALOGUE).drop(DAY)
-    num_liked = settings.history_length * _LIKED_PER_PLACE
-    ranked = ranked_items(seen.join(catalogue, "item_id"), settings.num_top_items, num_liked)
-    vectors = _read(context, spark, [items], _ITEMS).drop(DAY).join(ranked.select("item_id").distinct(), "item_id")
-    rows = ranked.toArrow().sort_by([("segment_id", "ascending"), ("item_id", "ascending")]).to_pylist()
-    known = vectors.toArrow().sort_by("item_id")
-    width = int(items.metadata["width"])
-    matrix = _matrix(known["vector"], width)
-    vector_of = dict(zip(known["item_id"].to_pylist(), matrix - matrix.mean(axis=0), strict=True))
-    per_day = sum(share.values())
-    return {
-        name: {
-            "expected_traffic": round(raw / per_day, 6),
-            "top_items": _top(rows, name, settings.num_top_items),
-            "history": _history(
-                [row for row in rows if row["segment_id"] == name], vector_of, settings.history_length, num_liked
-            ),
-        }
-        for name, raw in traffic.items()
-    }
+    shown = [part for day in days if (part := find_partition(context.store, keys.IMPRESSIONS, day)) is not None]
+    catalogue = _needed(context, keys.ITEMS, "validate-items")
+    return segment_profiles(
+        click_residuals(_read(context, spark, shown, _IMPRESSIONS)),
+        members,
+        _read(context, spark, [catalogue], _CATALOGUE).drop(DAY),
+        _read(context, spark, [items], _ITEMS).drop(DAY),
+        decay_of_day={day.isoformat(): decay((context.run_date - day).days, settings.half_life_days) for day in days},
+        num_top=settings.num_top_items,
+        history_length=settings.history_length,
+        width=int(items.metadata["width"]),
+    )
 
 
-def _top(rows: list[dict[str, Any]], name: str, length: int) -> list[str]:
-    mine = sorted((row for row in rows if row["segment_id"] == name), key=lambda row: int(row["traffic_rank"]))
-    return [row["item_id"] for row in mine if row["traffic_rank"] <= length]
-
-
-def _history(rows: list[dict[str, Any]], vector_of: dict[str, Any], length: int, num_liked: int) -> list[str]:
-    liked = [row for row in rows if row["lift_rank"] <= num_liked and row["item_id"] in vector_of and row["lift"] > 0]
-    if not liked:
-        return []
-    vectors = np.stack([vector_of[row["item_id"]] for row in liked])
-    return diverse_history([row["item_id"] for row in liked], [row["lift"] for row in liked], vectors, length)
-
-
-def _segment_rows(groups: _Groups, matches: list[Match], described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    nothing = {"expected_traffic": 0.0, "top_items": [], "history": []}
+def _segment_rows(groups: _Groups, matches: list[Match], described: dict[str, Profile]) -> list[dict[str, Any]]:
+    nothing = Profile(expected_traffic=0.0, top_items=[], history=[])
     rows = [
         {
             "segment_id": match.segment_id,
@@ -259,7 +230,7 @@ def _segment_rows(groups: _Groups, matches: list[Match], described: dict[str, di
             "centroid": centroid.astype(np.float32),
             "matched_from": match.matched_from,
             "drift": None if match.drift is None else round(match.drift, 9),
-            **described.get(match.segment_id, nothing),
+            **asdict(described.get(match.segment_id, nothing)),
         }
         for match, size, centroid in zip(matches, groups.sizes_K, groups.centroids_KV, strict=True)
     ]
@@ -279,12 +250,6 @@ def _outcome(context: StageContext, rows: list[dict[str, Any]], members: Partiti
     counts = {"users": members.rows, "users_in_segments": placed, "segments": len(rows), "kept_names": len(drifts)}
     outputs = [keys.partition_prefix(dataset, context.run_date) for dataset in (keys.SEGMENTS, keys.USER_SEGMENTS)]
     return StageOutcome(outputs=outputs, counts=counts, figures=figures)
-
-
-def _matrix(column: pa.ChunkedArray, width: int) -> Any:
-    values = pa.chunked_array(column).combine_chunks()
-    flat = np.asarray(values.flatten() if len(values) else [], dtype=np.float32)
-    return flat.reshape(-1, width)
 
 
 def main() -> int:

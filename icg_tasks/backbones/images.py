@@ -28,7 +28,7 @@ _MAX_SIDE = 2_048
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Resize until the shortest edge is ``shortest_edge`` (or to ``height`` x ``width`` exactly), crop the centre, normalise."""
+    """Resize to a shortest edge of ``shortest_edge`` (or to ``height`` x ``width`` exactly), crop the centre, normalise."""
 
     height: int
     width: int

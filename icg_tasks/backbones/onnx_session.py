@@ -80,7 +80,7 @@ class OnnxEncoder:
         if not worst <= MAX_ABS_DIFFERENCE:
             raise IcgError(
                 f"the encoder under ONNX Runtime ({self.provider}) differs from torch by {worst:.2e} on {len(texts)} items; "
-                f"at most {MAX_ABS_DIFFERENCE:.0e} is accepted; remove the cached export and try again, or set backbones.device=cpu"
+                f"at most {MAX_ABS_DIFFERENCE:.0e} is accepted; remove the cached export, or set backbones.device=cpu"
             )
         return worst
 

@@ -85,6 +85,13 @@ def vector_array(matrix: NDArray[np.float32]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel()))
 
 
+def vector_matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
+    """A table's column of list<float32>, none null, as a matrix [N, width]."""
+    values = column.combine_chunks()
+    flat = np.asarray(values.flatten() if len(values) else [], dtype=np.float32)
+    return flat.reshape(-1, width)
+
+
 def _group_starts(batch: pa.RecordBatch, keys: Sequence[str]) -> NDArray[np.intp]:
     changed = np.zeros(batch.num_rows, dtype=bool)
     changed[0] = True

@@ -1,31 +1,24 @@
-"""Segments as DataFrame functions: who belongs to which group, a group's exact mean vector, what it is shown and clicks.
+"""Segments as DataFrame functions: who belongs to which group, a group's exact mean vector, whom it shares with yesterday.
 
 What grows with users runs here, in Spark; finding the centres (clustering.py) and naming the groups (matching.py) do not.
-Knows columns; neither paths nor dates beyond ``ds``. Legend: N users, V vector width, K centres.
+Knows columns; neither paths nor dates. Legend: N users, V vector width, K centres.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from icg_tasks.features.clustering import Floats, Ints, TasteSpace, assign
-from icg_tasks.features.exact_sums import WEIGHT_BITS, fixed_point, list_column, sums_by_key
-from icg_tasks.features.spark_partitions import DAY
+from icg_tasks.features.exact_sums import fixed_point, list_column, sums_by_key
 
 UNASSIGNED = -1
-TRAFFIC_PRIOR = 20.0
-"""Impressions of its share of everybody's that stand behind a segment's own count of an item."""
-LIFT_PRIOR = 2.0
-"""Information (sum of p(1 - p)) that speaks for an item being clicked no more than expected."""
 _BITS = 30
-_UNIT = float(2**WEIGHT_BITS)
 _SAMPLE_PARTS = 1_000_000
 _GROUPED = pa.schema([("user_id", pa.string()), ("group", pa.int32()), ("vector", pa.list_(pa.float32()))])
 _SUMS = pa.schema([("group", pa.int32()), ("vector", pa.list_(pa.int64())), ("users", pa.int64())])
@@ -76,80 +69,6 @@ def shared_users(grouped: DataFrame, former: DataFrame) -> DataFrame:
         .groupBy("group", "segment_id")
         .agg(sql.count("*").alias("users"))
     )
-
-
-def segment_items(residuals: DataFrame, members: DataFrame, decay: Mapping[str, float]) -> DataFrame:
-    """What each segment was shown and clicked, per item, decayed by day.
-
-    Args:
-        residuals: rows of user_vectors.click_residuals.
-        members: user_id, segment_id.
-        decay: how much each day counts, by its text.
-
-    Returns:
-        segment_id, item_id, shown (impressions a day since the item appeared, as far as decayed), raw (decayed impressions),
-        residual and information of impressions that showed the item's own cover. Sums are exact.
-    """
-    weight = sql.lit(0)
-    for day, share in decay.items():
-        weight = sql.when(sql.col(DAY) == day, sql.lit(round(share * _UNIT))).otherwise(weight)
-    own = sql.when(sql.col("cover_id").isNull(), sql.lit(1)).otherwise(0)
-    rows = residuals.withColumn("decay", weight).join(members, "user_id")
-    sums = rows.groupBy("segment_id", "item_id").agg(
-        (sql.sum(sql.col("impressions") * sql.col("decay")) / _UNIT).alias("raw"),
-        (sql.sum(sql.col("residual") * sql.col("decay") * own) / _UNIT**2).alias("residual"),
-        (sql.sum(sql.col("information") * sql.col("decay") * own) / _UNIT**2).alias("information"),
-    )
-    since = residuals.groupBy("item_id").agg(sql.min(DAY).alias("first_day"))
-    daily = sql.round(sql.col("raw") / _days_since(decay) * _UNIT) / _UNIT  # multiples of 2^-20 add up exactly
-    return sums.join(since, "item_id").withColumn("shown", sql.greatest(daily, sql.lit(1 / _UNIT))).drop("first_day")
-
-
-def ranked_items(items: DataFrame, num_top: int, num_liked: int) -> DataFrame:
-    """Per segment the items with the highest expected traffic and those clicked most above expectation.
-
-    Expected traffic leans on the segment's share of everybody's traffic as far as its own counts are few. Columns segment_id,
-    item_id, traffic, traffic_rank, lift, lift_rank (ranks from 1; a row is here for at least one of them).
-    """
-    whole = items.groupBy("item_id").agg(sql.sum("shown").alias("everybody"))
-    shares = items.groupBy("segment_id").agg(sql.sum("shown").alias("mine"))
-    total = items.agg(sql.sum("shown").alias("all"))
-    rows = items.join(whole, "item_id").join(shares, "segment_id").crossJoin(total)
-    fair = sql.col("everybody") * sql.col("mine") / sql.greatest(sql.col("all"), sql.lit(1e-9))
-    traffic = fair * (sql.col("raw") + TRAFFIC_PRIOR) / (fair * sql.col("raw") / sql.col("shown") + TRAFFIC_PRIOR)
-    lift = sql.col("residual") / (sql.col("information") + LIFT_PRIOR)
-    scored = rows.select("segment_id", "item_id", sql.round(traffic, 9).alias("traffic"), sql.round(lift, 9).alias("lift"))
-    ranked = scored.withColumn("traffic_rank", _rank("traffic")).withColumn("lift_rank", _rank("lift"))
-    return ranked.where((sql.col("traffic_rank") <= num_top) | (sql.col("lift_rank") <= num_liked))
-
-
-def diverse_history(item_ids: list[str], lifts: list[float], vectors_IV: NDArray[np.floating], length: int) -> list[str]:
-    """The most liked items that are not all alike: each next one by lift less its likeness to those already chosen.
-
-    ``vectors_IV`` are the items' vectors about the catalogue's mean. Ties go to the smaller item id.
-    """
-    unit_IV = vectors_IV / np.maximum(np.linalg.norm(vectors_IV, axis=1, keepdims=True), 1e-12)
-    top = max([*lifts, 1e-9])
-    chosen: list[int] = []
-    left = sorted(range(len(item_ids)), key=lambda row: item_ids[row])
-    while left and len(chosen) < length:
-        likeness = (unit_IV[left] @ unit_IV[chosen].T).max(axis=1) if chosen else np.zeros(len(left))
-        worth = np.array([lifts[row] for row in left]) / top - 0.5 * likeness
-        chosen.append(left.pop(int(np.argmax(np.round(worth, 9)))))
-    return [item_ids[row] for row in chosen]
-
-
-def _rank(column: str) -> Column:
-    return sql.row_number().over(Window.partitionBy("segment_id").orderBy(sql.col(column).desc(), sql.col("item_id")))
-
-
-def _days_since(decay: Mapping[str, float]) -> Column:
-    """Decayed number of days from ``first_day`` on."""
-    expression = sql.lit(1.0)
-    for first in decay:
-        days = sum(share for day, share in decay.items() if day >= first)
-        expression = sql.when(sql.col("first_day") == first, sql.lit(max(days, 1e-9))).otherwise(expression)
-    return expression
 
 
 def _place(batches: Iterable[pa.RecordBatch], *, grouping: Grouping, width: int) -> Iterator[pa.RecordBatch]:

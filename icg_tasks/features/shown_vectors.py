@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sql
 
 from icg_tasks.contracts.schemas import VECTOR
+from icg_tasks.features.exact_sums import vector_matrix
 from icg_tasks.features.spark_partitions import DAY, read_days
 from icg_tasks.features.user_vectors import (
     Matrices,
@@ -86,7 +87,6 @@ def _used_covers(
 def _numbered(spark: SparkSession, frame: DataFrame, name: str, width: int) -> tuple[DataFrame, NDArray[np.float32]]:
     """A frame's vectors as a matrix on the driver, and its other columns with the row number in that matrix."""
     table = frame.toArrow()
-    vectors = table["vector"].combine_chunks()
-    matrix = np.asarray(vectors.flatten(), dtype=np.float32).reshape(-1, width)
+    matrix = vector_matrix(table["vector"], width)
     rows = table.drop_columns(["vector"]).append_column(f"{name}_row", pa.array(np.arange(len(table), dtype=np.int32)))
     return spark.createDataFrame(rows), matrix

