@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TEST_KEY = "a pseudonym key for tests alone"
 
 # Before anything heavy is imported: no variable of a surrounding shell may change what a test sees.
-for _name in [name for name in os.environ if name.startswith(("ICG_", "AIRFLOW")) and name != "ICG_CLASSICS_DATA"]:
+for _name in [name for name in os.environ if name.startswith(("ICG_", "AIRFLOW", "SPARK_")) and name != "ICG_CLASSICS_DATA"]:
     del os.environ[_name]
 os.environ |= {
     "ICG_PSEUDONYM_KEY": TEST_KEY,

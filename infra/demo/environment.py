@@ -7,7 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.demo.options import REPOSITORY, Options
+from infra.demo.options import REPOSITORY, TOOLS, Options
+
+# Of a surrounding shell: another Spark, another Airflow, another Python would be used instead of the pinned ones.
+_FOREIGN = ("AIRFLOW", "ICG_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SPARK_", "HADOOP_")
 
 
 def kept_secret(home: Path, name: str, num_bytes: int) -> str:
@@ -26,10 +29,9 @@ def kept_secret(home: Path, name: str, num_bytes: int) -> str:
 
 def stage_environment(options: Options, store_uri: str, s3: Mapping[str, str]) -> dict[str, str]:
     """What `icg` and spark-submit need. ``s3`` holds the AWS_ variables, empty for a local folder."""
-    tools = Path(sys.executable).parent
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ICG_", "PYTHONPATH"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     environment |= {
-        "PATH": f"{tools}:{os.environ.get('PATH', '')}",
+        "PATH": f"{TOOLS}:{os.environ.get('PATH', '')}",
         "PYSPARK_PYTHON": sys.executable,
         "GX_ANALYTICS_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
@@ -41,7 +43,7 @@ def stage_environment(options: Options, store_uri: str, s3: Mapping[str, str]) -
         "ICG_SET": " ".join(options.all_settings),
         "ICG_REUSE": "" if options.fresh else "1",
     }
-    java = tools.parent / "icg-java"
+    java = TOOLS.parent / "icg-java"
     if java.exists():
         environment["JAVA_HOME"] = str(java)
     return environment | dict(s3)
@@ -56,7 +58,7 @@ def airflow_environment(options: Options, stages: Mapping[str, str], ports: list
         "spark.ui.enabled": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.memory": "1g",
+        "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": str(options.home / "work" / "spark-warehouse"),
     }
     return dict(stages) | {

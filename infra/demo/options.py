@@ -3,18 +3,20 @@
 import argparse
 import hashlib
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+TOOLS = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
 DEFAULT_DATE = date(2026, 3, 10)  # fixed, so that two people see the same day
 DEFAULT_SEED = 7
 NUM_DAYS = 10
 _MIN_FREE_BYTES = 2 * 2**30
 # Real readers of a few hundred books: fewer of everything, and a denoiser that first learns how these covers look.
-_CLASSICS_SETTINGS = ("source=classics", "adapter.lora_steps=150")
+_CLASSICS_SETTINGS = ("source=classics", "adapter.lora_steps=60")
 
 
 class DemoFailed(Exception):
@@ -106,6 +108,8 @@ def check_options(options: Options) -> None:
         raise DemoFailed(
             f"only {free / 2**30:.1f} GiB free at {options.home}; a day needs about 2.", "make clean, or free some disk"
         )
-    for command in ("airflow", "icg", "spark-submit", "java"):
-        if shutil.which(command) is None:
-            raise DemoFailed(f"no `{command}` on PATH.", "start the demo as `make demo`, which sets PATH up")
+    for command in ("airflow", "icg", "spark-submit"):
+        if not (TOOLS / command).exists():
+            raise DemoFailed(f"no `{command}` in {TOOLS}.", "start the demo as `make demo`, which installs what it needs")
+    if not (TOOLS.parent / "icg-java").exists() and shutil.which("java") is None:
+        raise DemoFailed("no Java runtime was found, and Spark needs one.", "start the demo as `make demo`, which fetches one")
