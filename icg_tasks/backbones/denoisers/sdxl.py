@@ -48,6 +48,7 @@ class SdxlDenoiser:
         if size_pixels % (2 * factor):
             raise DataCorrupt(f"covers.size_pixels={size_pixels} is no multiple of {2 * factor}, which this denoiser needs")
         self.size_pixels, self._latent_side = size_pixels, size_pixels // factor
+        self._latent_channels = int(unet.config.in_channels)
         pooled = texts[-1][1].config.projection_dim
         self.shape = ConditioningShape(
             length=int(texts[-1][1].config.max_position_embeddings),
@@ -85,9 +86,7 @@ class SdxlDenoiser:
             ]
             scheduler = _scheduler(folder, index)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataMissing(
-                f"{checkpoint}: no usable denoiser of SDXL's layout with safetensors weights ({error})"
-            ) from error
+            raise DataMissing(f"{checkpoint}: no usable denoiser of SDXL's layout in safetensors ({error})") from error
         if lora_folder is not None:
             unet = _with_lora(unet, lora_folder)
         silent = bool(index.get("force_zeros_for_empty_prompt", True))
@@ -115,7 +114,7 @@ class SdxlDenoiser:
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Noise [B, N, H, W] from one CPU generator per image."""
-        shape = (int(self.unet.config.in_channels), self._latent_side, self._latent_side)
+        shape = (self._latent_channels, self._latent_side, self._latent_side)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.compute.device)
 
@@ -136,14 +135,14 @@ class SdxlDenoiser:
         guidance: float,
         gradient_steps: int,
     ) -> Tensor:
-        """Gradients reach the conditioning at the last ``gradient_steps`` steps; the UNet's image input is detached (DRaFT-K)."""
+        """Gradients reach the conditioning at the last ``gradient_steps`` steps (DRaFT-K); the image input is detached."""
         return self._walk(conditioning, unconditional, noise_BNHW, steps, guidance, gradient_steps)
 
     def decode(self, latents_BNHW: Tensor) -> Tensor:
         """Pixels [B, 3, height, width] in [0, 1] (float32); straight through the clamp."""
         latents = latents_BNHW / self.vae.config.scaling_factor
         with self.compute.autocast(enabled=not self.vae.config.force_upcast):
-            pixels = self.vae.decode(latents).sample.float() / 2 + 0.5
+            pixels: Tensor = self.vae.decode(latents).sample.float() / 2 + 0.5
         return pixels + (pixels.clamp(0.0, 1.0) - pixels).detach()
 
     @torch.no_grad()
@@ -169,14 +168,15 @@ class SdxlDenoiser:
         else:
             target = noise_BNHW
             weight = ratio.clamp(max=_FINEST_WEIGHT) / ratio.clamp(min=1e-6)
-        return (weight * (found - target).square()).mean(dim=(1, 2, 3))
+        error: Tensor = weight * (found - target).square()
+        return error.mean(dim=(1, 2, 3))
 
     def _walk(
         self, told: Conditioning, untold: Conditioning, noise: Tensor, steps: int, guidance: float, gradient_steps: int
     ) -> Tensor:
         scheduler = type(self.scheduler).from_config(self.scheduler.config)  # a scheduler remembers where it is
         scheduler.set_timesteps(steps, device=self.compute.device)
-        latents = noise * scheduler.init_noise_sigma
+        latents: Tensor = noise * scheduler.init_noise_sigma
         nothing = untold.expand(len(noise))
         for number, time in enumerate(scheduler.timesteps):
             graded = number >= steps - gradient_steps
@@ -221,6 +221,4 @@ def _with_lora(unet: Any, lora_folder: Path) -> Any:
     try:
         return PeftModel.from_pretrained(unet, lora_folder, is_trainable=False).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DataCorrupt(
-            f"the LoRA in {lora_folder} does not fit this denoiser ({error}); run adapt-denoiser again"
-        ) from error
+        raise DataCorrupt(f"the LoRA in {lora_folder} does not fit this denoiser ({error}); adapt it again") from error

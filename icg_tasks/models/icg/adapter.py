@@ -115,7 +115,8 @@ class IcgAdapter(nn.Module):
         refined = hidden_BTW
         for block in self.refiner:
             refined = block(refined, tokens_BPW)
-        return presence_B[:, None, None] * self.gate * (refined - hidden_BTW)
+        change: Tensor = presence_B[:, None, None] * self.gate * (refined - hidden_BTW)
+        return change
 
     def _told(self, hidden_BTW: Tensor) -> Conditioning:
         ready = self.last(hidden_BTW)
@@ -163,7 +164,8 @@ class _Block(nn.Module):
         hidden_BTW = hidden_BTW + self.attend(hidden_BTW, None)
         if self.cross is not None:
             hidden_BTW = hidden_BTW + self.cross(hidden_BTW, others_BPW)
-        return hidden_BTW + self.narrow(functional.gelu(self.widen(self.norm(hidden_BTW))))
+        fed: Tensor = self.narrow(functional.gelu(self.widen(self.norm(hidden_BTW))))
+        return hidden_BTW + fed
 
 
 class _Attention(nn.Module):
@@ -183,7 +185,8 @@ class _Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, rows_BTW: Tensor) -> Tensor:
-        return rows_BTW.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        count, length, width = rows_BTW.shape
+        return rows_BTW.view(count, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 class _UserTokens(nn.Module):

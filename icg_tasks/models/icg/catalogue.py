@@ -57,7 +57,8 @@ def read_catalogue(context: StageContext) -> tuple[Catalogue, Catalogue, int]:
     vectors = dict(zip(table["item_id"].to_pylist(), table["vector"].to_pylist(), strict=True))
     rows = [row for row in rows if row["item_id"] in vectors and not is_held_out_item(row["item_id"])]
     rows.sort(key=lambda row: _share(row["item_id"]))
-    found, unusable = [], 0
+    found: list[tuple[str, str, Image.Image]] = []
+    unusable = 0
     for row in rows:
         if len(found) == _MOST_ITEMS:
             break

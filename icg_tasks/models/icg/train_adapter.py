@@ -1,8 +1,8 @@
 """Stage train-adapter: meta tokens, connector and user refinement of ICG, tuned by rewards on today's preference model.
 
 Starts from the champion of an earlier date, else from the warm adapter, else afresh with an alignment phase. Publishes a
-version of ``adapter`` and moves its champion through a gate. Healthy: own covers preferred to swapped ones, canaries within bounds; a
-refused challenger is no alarm, the champion goes on. Run: ``icg train-adapter --run-date YYYY-MM-DD``.
+version of ``adapter`` and moves its champion through a gate. Healthy: own covers preferred to swapped ones, canaries within
+bounds; a refused challenger is no alarm, the champion goes on. Run: ``icg train-adapter --run-date YYYY-MM-DD``.
 """
 
 import hashlib

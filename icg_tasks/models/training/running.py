@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 _DECAY = 0.95
@@ -24,4 +23,5 @@ class RunningScale:
             mean, variance = _DECAY * old_mean + (1 - _DECAY) * mean, _DECAY * old_variance + (1 - _DECAY) * variance
         self.moments[name] = [mean, variance]
         deviation = max(variance**0.5, self.floors.get(name, 1e-6))
-        return torch.sub(values, mean) / deviation
+        normalised: Tensor = (values - mean) / deviation
+        return normalised
