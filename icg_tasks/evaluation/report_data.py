@@ -71,6 +71,7 @@ class DayView:
     docs: list[str]
     preference: dict[str, Any]
     adapter: dict[str, Any]
+    denoiser: dict[str, Any]  # its LoRA, empty where there is none
     missing: list[str]
 
 
@@ -85,6 +86,7 @@ def gather(context: StageContext, images: ImageFolder) -> DayView:
         docs=_docs(context, missing),
         preference=_card(context, "preference", missing),
         adapter=_card(context, "adapter", missing),
+        denoiser=_card(context, "denoiser", []),
         missing=missing,
     )
 

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from icg_tasks.evaluation.report_curves import training_panels
 from icg_tasks.evaluation.report_data import DayView
-from icg_tasks.evaluation.report_plots import Dot, bar, calibration_plot, curve_plot, interval_plot
+from icg_tasks.evaluation.report_plots import Dot, bar, calibration_plot, interval_plot
 
 _FIGURES_SHOWN = 6
 
 
 def learning(view: DayView) -> str:
-    """Reward curves of the adapter, the preference model against its baselines, calibration."""
-    curves = _curves(view.adapter)
+    """The preference model against its baselines, calibration, and how the adapter's rewards went over its training."""
+    curves = training_panels(view.adapter, "Adapter") + training_panels(view.denoiser, "Denoiser, adapted to the catalogue")
     judged, calibration = _auc(view.preference), _calibration(view.preference)
     if not (curves or judged or calibration):
         return ""
@@ -30,9 +31,7 @@ def learning(view: DayView) -> str:
             said = '<p class="soft">Click rates, predicted and seen.</p>'
             parts.append(f'<div class="panel"><h3>Calibration</h3>{said}{calibration}</div>')
         parts.append("</div>")
-    if curves:
-        words = "Every measurement over the training steps of the adapter version in use; nothing is smoothed."
-        parts.append(f'<div class="panel"><h3>Adapter</h3><p class="soft">{words}</p><div class="curves">{curves}</div></div>')
+    parts.append(curves)
     return "".join(parts)
 
 
@@ -102,25 +101,6 @@ def _merged(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for name, count in line["counts"].items():
             known["counts"][name] = known["counts"].get(name, 0) + count
     return list(found.values())
-
-
-def _curves(card: Mapping[str, Any]) -> str:
-    curves = card.get("curves")
-    if not isinstance(curves, Mapping):
-        return ""
-    return "".join(curve_plot(_points(values), title=name.replace("_", " ")) for name, values in sorted(curves.items()))
-
-
-def _points(values: Any) -> list[tuple[float, float]]:
-    """Points of a curve given as [[step, value], …] or as a plain list of values."""
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        return []
-    points = []
-    for number, entry in enumerate(values):
-        pair = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else (number, entry)
-        if len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
-            points.append((float(pair[0]), float(pair[1])))
-    return points
 
 
 def _auc(card: Mapping[str, Any]) -> str:

@@ -18,6 +18,9 @@ from icg_tasks.contracts.partitions import REPORTS, partition_prefix
 from icg_tasks.lake.store import ObjectStore
 
 MAX_SIDE = 256
+SMALL_SIDE = 96
+SMALL = "-small"
+"""In the name of a picture that is so small that it is enlarged without smoothing."""
 _MAX_BYTES, _MAX_PIXELS = 20_000_000, 40_000_000
 
 
@@ -56,7 +59,8 @@ class ImageFolder:
     def _add(self, image: Image.Image) -> str:
         sink = io.BytesIO()
         image.save(sink, format="PNG", optimize=True)
-        name = f"{hashlib.sha256(sink.getvalue()).hexdigest()[:16]}.png"
+        small = SMALL if max(image.size) <= SMALL_SIDE else ""
+        name = f"{hashlib.sha256(sink.getvalue()).hexdigest()[:16]}{small}.png"
         if name not in self.kept:
             self._store.put(f"{self._prefix}/{name}", sink.getvalue())
             self.kept.add(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from icg_tasks.evaluation import arms as names
 from icg_tasks.evaluation.report_data import CoverCard, DayView, Evaluation, Picture, SegmentView
+from icg_tasks.evaluation.report_images import SMALL
 from icg_tasks.evaluation.report_plots import Dot, interval_plot
 from icg_tasks.evaluation.report_words import ARM_WORDS, METRIC_WORDS, PERCENT, find_row
 
@@ -223,4 +224,5 @@ def _image(address: str | None, title: str) -> str:
     if address is None:
         return '<div class="gone">picture could not be read</div>'
     address, title = escape(address, quote=True), escape(title, quote=True)
-    return f'<img class="small" loading="lazy" src="{address}" alt="{title}" title="{title}">'
+    kind = ' class="small"' if SMALL in address else ""
+    return f'<img{kind} loading="lazy" src="{address}" alt="{title}" title="{title}">'

@@ -12,7 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icg_tasks.contracts.errors import DataCorrupt
-from icg_tasks.evaluation.arms import ARMS, BEST, METRICS, OWN, PERSONAL, PERSONAL_BEST, PLAIN, PLAIN_BEST, SWAPPED
+from icg_tasks.evaluation.arms import (
+    ARMS,
+    BEST,
+    LOGIT,
+    METRICS,
+    OWN,
+    PERSONAL,
+    PERSONAL_BEST,
+    PLAIN,
+    PLAIN_BEST,
+    SWAPPED,
+    WORLD_METRICS,
+)
 
 Values = Mapping[tuple[str, str], NDArray[np.float64]]
 """(arm, metric) to one value per pair."""
@@ -69,10 +81,12 @@ def table_rows(values: Values, resampling: Resampling) -> list[Row]:
 
 
 def gain_rows(values: Values, resampling: Resampling) -> list[Row]:
-    """Paired differences between arms in every metric that both have."""
+    """Paired differences between arms in the metrics that tell most: the true ones, or where nobody knows, the models'."""
+    known = {metric for _, metric in values}
+    metrics = [metric for metric in (WORLD_METRICS if LOGIT in known else METRICS) if metric in known]
     rows = []
     for arm, against in DIFFERENCES:
-        for metric in METRICS:
+        for metric in metrics:
             if (arm, metric) in values and (against, metric) in values:
                 difference_P = _checked(values, arm, metric) - _checked(values, against, metric)
                 found = interval_row(difference_P.mean(), resampling.means(difference_P), len(difference_P))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from icg_tasks.config import Settings
 from icg_tasks.contracts import partitions as keys
@@ -15,9 +16,9 @@ from icg_tasks.contracts.schemas import SEGMENTS
 from icg_tasks.covers.engine import CoverRequest, GeneratedCover
 from icg_tasks.covers.scorer import CoverScorer
 from icg_tasks.covers.versions import ModelVersions
-from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL, PLAIN, SUBJECT, SWAPPED
+from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL, PLAIN, SUBJECT, SWAPPED, HeldOutItem, Segment
 from icg_tasks.evaluation.evaluate import read_segments, run
-from icg_tasks.evaluation.making import Studio
+from icg_tasks.evaluation.making import ItemImages, Studio
 from icg_tasks.evaluation.report import run as report
 from icg_tasks.lake.partitions import write_partition
 from icg_tasks.lake.store import ObjectStore
@@ -27,7 +28,7 @@ from icg_tasks.models.rewards.context import RewardModels
 from icg_tasks.stage import StageContext
 from icg_tasks.world.attributes import CoverAttributes, all_looks
 from icg_tasks.world.drawing import draw_cover
-from tests.evaluation.conftest import DAY, best_look
+from tests.evaluation.conftest import DAY, best_look, png
 
 Made = Callable[..., StageContext]
 PREFIX = f"reports/ds={DAY.isoformat()}"
@@ -48,8 +49,6 @@ class Painter:
             attributes = CoverAttributes(subject=self.subjects[request.item_id], look=all_looks()[look])
             image = draw_cover(attributes, seed=request.seed % 10_000)
             nobody = np.zeros((1, self.scorer.user_width), dtype=np.float32)
-            import torch
-
             judged = self.scorer.judge(image[None], self.scorer.title(request.title), torch.from_numpy(nobody))[0]
             covers.append(
                 GeneratedCover(
@@ -183,3 +182,27 @@ def test_a_single_segment_is_not_enough(context: Made, settings: Settings, lived
     chosen = replace(settings, evaluation=replace(settings.evaluation, num_segments=1))
     with pytest.raises(DataMissing, match="at least two"):
         read_segments(context("evaluate", chosen))
+
+
+def test_the_best_candidate_is_the_preferred_one_among_those_that_say_enough(
+    judges: tuple[CoverScorer, PreferenceModel], context: Made, lived_day: dict[str, Any]
+) -> None:
+    scorer, model = judges
+    studio = Studio(context("evaluate"), Painter({}, scorer), scorer, model)
+    item = lived_day["items"][-1]
+    held_out = HeldOutItem(item_id=item.item_id, title=item.title, image_bytes=png(item.draw()))
+    own = studio.scored(studio.own_image(held_out), held_out)
+    candidates = [studio.scored(other.draw(), held_out) for other in lived_day["items"][:6]]
+    candidates = [replace(one, relevance=own.relevance) for one in candidates]
+    segment = Segment(segment_id="s", user_ids=["u"], vector=np.zeros(scorer.user_width, dtype=np.float32))
+    made = ItemImages(item=held_out, title_vector=scorer.title(item.title).numpy(), own=own, plain=[], personal=[])
+    wish = candidates[4].vector
+    with torch.no_grad():
+        model.network.base_weight[: len(wish)].copy_(torch.from_numpy(wish))
+    try:
+        assert studio.best(segment, made, candidates) is candidates[4]
+        off_topic = [*candidates[:4], replace(candidates[4], relevance=own.relevance - 10.0), candidates[5]]
+        assert studio.best(segment, made, off_topic) is not off_topic[4]
+    finally:
+        with torch.no_grad():
+            model.network.base_weight.zero_()

@@ -67,11 +67,14 @@ def whole_day(store: ObjectStore, settings: Settings, lived: dict[str, Any]) -> 
     write_partition(store, keys.QUARANTINE_ITEMS, DAY, [pa.Table.from_pylist(rows, schema=QUARANTINE)], schema=QUARANTINE)
     store.put(f"{keys.DATA_DOCS}/ds={DAY.isoformat()}/items/index.html", b"<html></html>")
     steps = np.arange(0, 61, 5)
-    curves = {
-        name: [[int(step), float(np.log1p(step) * way)] for step in steps]
-        for name, way in (("preference", 0.4), ("relevance", 0.05), ("loss", -0.1))
-    }
-    set_champion(store, publish_version(store, "adapter", {}, {"curves": curves}), DAY, reason="test")
+    curves = [{"step": int(step), "preference": float(np.log1p(step)), "loss": -float(np.log1p(step))} for step in steps]
+    checks = [{"step": step, "own": 0.1 * step, "broken": []} for step in (0, 30, 60)]
+    set_champion(
+        store,
+        publish_version(store, "adapter", {}, {"curves": curves, "checks": checks, "reason": "a gain"}),
+        DAY,
+        reason="test",
+    )
     auc = {
         name: {"auc": {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}}
         for name, mean in (("model", 0.71), ("no_image", 0.66), ("item_popularity", 0.57), ("user_topic", 0.65))
