@@ -191,7 +191,10 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _segment(number: int, segment: SegmentView) -> str:
-    history = "".join(f"<figure>{_image(picture.address, picture.caption)}</figure>" for picture in segment.history)
+    history = "".join(
+        f"<figure>{_image(picture.address, picture.caption)}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+        for picture in segment.history
+    )
     strip = f'<div class="label">What they click</div><div class="strip">{history}</div>' if history else ""
     cards = "".join(_card(card) for card in segment.cards)
     shown = f'<div class="cards">{cards}</div>' if cards else '<p class="soft">No covers were published for this segment.</p>'

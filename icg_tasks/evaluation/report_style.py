@@ -55,8 +55,9 @@ img.small { image-rendering:pixelated; } .gone { aspect-ratio:1; display:grid; p
 .grid8 .rule { grid-column:1/-1; border-top:1px solid var(--line); margin:4px 0; }
 .segment { margin:28px 0; } .segment>header { display:flex; flex-wrap:wrap; align-items:baseline; gap:4px 16px;
   margin-bottom:6px; }
-.strip { display:grid; grid-template-columns:repeat(8,minmax(0,1fr)); gap:10px; margin:8px 0 18px; max-width:760px; }
-.strip figcaption { display:none; } figure { margin:0; } figcaption { font-size:12px; color:var(--soft); margin-top:6px;
+.strip { display:grid; grid-template-columns:repeat(8,minmax(0,1fr)); gap:10px; margin:8px 0 18px; max-width:920px; }
+.strip figcaption { font-size:11px; line-height:1.25; overflow:hidden; display:-webkit-box; -webkit-line-clamp:3;
+  -webkit-box-orient:vertical; } figure { margin:0; } figcaption { font-size:12px; color:var(--soft); margin-top:6px;
   line-height:1.35; }
 .cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(400px,1fr)); gap:16px; }
 .card { border:1px solid var(--line); border-radius:12px; padding:14px; background:var(--paper); }

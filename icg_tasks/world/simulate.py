@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from icg_tasks.config.settings import WorldSettings
 from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.contracts.partitions import IMAGES_RAW, IMPRESSIONS_RAW, ITEMS_RAW, partition_prefix
 from icg_tasks.contracts.schemas import RAW_IMPRESSIONS, RAW_ITEMS
@@ -29,6 +30,7 @@ def run(context: StageContext) -> StageOutcome:
     num_days = int(context.arguments.get("days", 1))
     if not 1 <= num_days <= MAX_DAYS:
         raise SettingsError(f"--days is {num_days}; use 1 to {MAX_DAYS}")
+    check_world(context.settings.world)
     days = [context.run_date - timedelta(days=back) for back in reversed(range(num_days))]
     arrivals = Arrivals(context.store, context.settings, context.say)
     images = rows = 0
@@ -50,6 +52,16 @@ def run(context: StageContext) -> StageOutcome:
         counts={"days": len(days), "impressions": rows, "items": len(catalogue.items), "images_written": images},
         figures={"last_day": counts},
     )
+
+
+def check_world(world: WorldSettings) -> None:
+    """Raises SettingsError for sizes below 1 or shares outside 0 to 1."""
+    for name in ("num_items", "num_users", "impressions_per_day"):
+        if getattr(world, name) < 1:
+            raise SettingsError(f"world.{name} is {getattr(world, name)}; it must be at least 1")
+    for name in ("late_share", "duplicate_share", "malformed_share", "exploration"):
+        if not 0 <= getattr(world, name) <= 1:
+            raise SettingsError(f"world.{name} is {getattr(world, name)}; it is a share, from 0 to 1")
 
 
 def _items_table(catalogue: Shelf) -> pa.Table:

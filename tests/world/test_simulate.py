@@ -91,6 +91,18 @@ def test_another_seed_is_another_world(context: Made, settings: Settings, store:
     assert not first.equals(_raw(store, day))
 
 
+@pytest.mark.parametrize(("name", "value"), [("num_items", 0), ("malformed_share", 1.5), ("exploration", -0.1)])
+def test_an_impossible_world_is_explained(context: Made, settings: Settings, name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"world.{name} is {value}"):
+        run(context(chosen=replace(settings, world=replace(settings.world, **{name: value}))))
+
+
+def test_the_smallest_world_lives(context: Made, settings: Settings, store: ObjectStore, day: date) -> None:
+    tiny = replace(settings.world, num_items=3, num_users=2, impressions_per_day=20)
+    run(context(chosen=replace(settings, world=tiny)))
+    assert _raw(store, day).num_rows >= 6
+
+
 def test_a_foolish_number_of_days_is_explained(context: Made) -> None:
     with pytest.raises(SettingsError, match="--days is 0"):
         run(context(arguments={"days": 0}))
