@@ -7,7 +7,9 @@ own cover cannot be read costs that item only. Run: ``icg generate-covers --run-
 import hashlib
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -72,7 +74,7 @@ def _make(context: StageContext, planned: list[Row], progress: Progress) -> None
     """All covers of each item that is not finished, item by item; saves on the way and when asked to stop."""
     from icg_tasks.covers.engine import CoverEngine
 
-    engine = CoverEngine.load(context)
+    engine = CoverEngine.load(_own_scratch(context))
     _check_versions(context, engine)
     vectors = _vectors(context)
     items = {row["item_id"]: row for row in read_partition(context.store, keys.ITEMS, context.run_date).to_pylist()}
@@ -89,6 +91,12 @@ def _make(context: StageContext, planned: list[Row], progress: Progress) -> None
         if context.stop.raised:
             progress.save()
             context.stop.check(f"{len(progress.rows)} of {len(planned)} covers are saved")
+
+
+def _own_scratch(context: StageContext) -> StageContext:
+    """The same run with a work folder of this shard's: shards run side by side and must not fetch models into one place."""
+    folder = Path(context.settings.work_folder) / f"shard-{int(context.arguments['shard']):03d}"
+    return replace(context, settings=replace(context.settings, work_folder=str(folder)))
 
 
 def _item_rows(

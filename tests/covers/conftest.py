@@ -1,6 +1,7 @@
 """A store with what planning and publishing read: catalogue, item vectors, segments, users, champions; no model inside."""
 
 import hashlib
+import io
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -44,11 +45,13 @@ class House:
 
     def items(self, day: date, contents: dict[str, str]) -> None:
         updated = datetime(2026, 3, 1, tzinfo=UTC)
-        common = {"title": "The Lake", "category": "novel", "language": "en", "updated_at": updated, "image_sha256": "0"}
-        rows = [
-            {"item_id": item, "reference_image": f"raw/images/{item}.png", "content_hash": content} | common
-            for item, content in sorted(contents.items())
-        ]
+        common = {"title": "The Lake", "category": "novel", "language": "en", "updated_at": updated}
+        rows = []
+        for item, content in sorted(contents.items()):
+            key, data = f"raw/images/{item}.png", png(picture(len(rows), 64))
+            self.store.put(key, data)
+            row = {"item_id": item, "reference_image": key, "content_hash": content} | common
+            rows.append(row | {"image_sha256": hashlib.sha256(data).hexdigest()})
         table = pa.Table.from_pylist(rows, schema=schemas.ITEMS)
         write_partition(self.store, keys.ITEMS, day, [table], schema=schemas.ITEMS)
         rows = [
@@ -107,6 +110,12 @@ def picture(seed: int, side: int = 32) -> np.ndarray:
     return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST))
 
 
+def png(image: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(image).save(sink, format="PNG")
+    return sink.getvalue()
+
+
 def checkpoint(folder: Path, content: bytes) -> str:
     """A folder that counts as a checkpoint as long as nobody loads it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,11 +145,13 @@ def house(tmp_path: Path) -> House:
     return house
 
 
-def fill_inputs(house: House, day: date, *, turn: float = 0.0, contents: dict[str, str] | None = None) -> None:
+def fill_inputs(
+    house: House, day: date, *, turn: float = 0.0, contents: dict[str, str] | None = None, width: int = WIDTH
+) -> None:
     """The day's catalogue, segments and users; ``turn`` (radians) turns segment s0's centroid."""
     house.items(day, contents or {f"i{number}": f"content-{number}" for number in range(4)})
-    first = np.zeros(WIDTH)
+    first = np.zeros(width)
     first[:2] = np.cos(turn), np.sin(turn)
-    centroids = {"s0": first, "s1": -first, "s2": np.full(WIDTH, 0.1)}
+    centroids = {"s0": first, "s1": -first, "s2": np.full(width, 0.1)}
     house.segments(day, centroids, ["i2", "i0", "gone", "i1", "i3"])
     house.users(day, {"ann": "s0", "bob": "s1", "cyd": "s2"})
