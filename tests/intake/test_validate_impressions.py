@@ -168,7 +168,7 @@ def test_volume_and_click_rate_are_held_against_the_week(context, platform, stor
 
 def test_half_the_allowed_drift_is_a_warning(context, platform, store, day):
     frame = platform.impression_frame(count=4000)
-    frame["clicked"] = (np.arange(len(frame)) % 100 < 28).astype(int)
+    frame["clicked"] = (np.arange(len(frame)) % 100 < 34).astype(int)
     frame["dwell_seconds"] = np.nan
     platform.put_impressions(frame)
     outcome = validate_impressions.run(context(STAGE, day, "intake.max_volume_ratio=20", "intake.max_click_rate_shift=0.6"))
