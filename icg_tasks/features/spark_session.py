@@ -4,6 +4,7 @@ Knows Spark and its settings; no data set.
 """
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pyspark.sql import SparkSession
 from icg_tasks.config.settings import SparkSettings
 from icg_tasks.contracts.errors import IcgError
 
+_NAMED = re.compile(r"^(Caused by: )?([\w$]+\.)*[A-Z]\w+: ")
 _RECORDS_PER_BATCH = 4_096
 _LOOPBACK = "127.0.0.1"
 _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -82,7 +84,11 @@ def _started(settings: SparkSettings, name: str) -> SparkSession:
 
 
 def _cause(text: str) -> str:
-    """The first line, and the last cause if there is one, at a readable length."""
+    """The first line and, where there is one, the line that names the innermost exception, at a readable length.
+
+    >>> _cause("Job aborted: \\nTraceback (most recent call last):\\n  File x\\nValueError: no\\n\\tat org.apache.Spark")
+    'Job aborted: | ValueError: no'
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    return " | ".join(line[:400] for line in [*lines[:1], *causes[-1:]])
+    named = [line for line in lines[1:] if _NAMED.match(line)]
+    return " | ".join(line[:400] for line in [*lines[:1], *named[-1:]])

@@ -176,7 +176,7 @@ def _row_numbers(batch: pa.RecordBatch, name: str) -> Ints:
 
 def _sum_days(batches: Iterable[pa.RecordBatch], *, contributions: Any, width: int) -> Iterator[pa.RecordBatch]:
     def vectors_of(batch: pa.RecordBatch) -> Ints:
-        weight_N = batch.column("residual").to_numpy(zero_copy_only=False).astype(np.int64)
+        weight_N: Ints = batch.column("residual").to_numpy(zero_copy_only=False).astype(np.int64)
         return fixed_point(contributions(batch, width), VECTOR_BITS) * weight_N[:, None]
 
     for keys, vectors_GV, numbers_GC in sums_by_key(batches, (DAY, "user_id"), _NUMBERS, vectors_of):
