@@ -48,5 +48,5 @@ def choose_compute(backbones: BackboneSettings) -> Compute:
 
 def _multiplies_bfloat16(on_cuda: bool) -> bool:
     if on_cuda:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

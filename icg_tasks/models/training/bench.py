@@ -5,7 +5,6 @@ Knows modules; nothing of losses or data.
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +65,12 @@ class Bench:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that ``take_up`` needs besides ``steps``."""
-        groups: dict[str, dict[str, Any]] = {"weights": self._trained, "average": self.average, "mean": self._mean, "square": self._square}
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "weights": self._trained,
+            "average": self.average,
+            "mean": self._mean,
+            "square": self._square,
+        }
         return {f"{group}.{name}": part for group, parts in groups.items() for name, part in parts.items()}
 
     @torch.no_grad()
