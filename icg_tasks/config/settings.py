@@ -157,7 +157,7 @@ class EvaluationSettings:
     """Arms and the table."""
 
     num_segments: int = 6
-    items_per_segment: int = 24
+    items_per_segment: int = 22  # times 6 segments: 132 pairs
     best_of: int = 8
     catalogue_covers: int = 1024  # per subject, for best_achievable
     bootstrap_samples: int = 1000

@@ -76,6 +76,7 @@ def quality(view: DayView) -> str:
     if view.docs:
         links = ", ".join(f'<a href="{escape(page, quote=True)}">{escape(page.split("/")[-2])}</a>' for page in view.docs)
         parts.append(f"<p>Every expectation with what was found: data docs of {links}.</p>")
+    parts += [f'<p class="soft">{escape(text)}</p>' for text in _provenance(view)]
     return "".join(parts)
 
 
@@ -85,6 +86,16 @@ def missing(entries: Sequence[str]) -> str:
         return ""
     items = "".join(f"<p>{escape(entry)}</p>" for entry in entries)
     return f'<h2 id="missing">Not on this page</h2><div class="note">{items}</div>'
+
+
+def _provenance(view: DayView) -> list[str]:
+    """Where outside data come from and how they were made into logs, each text once; a licence may ask for it."""
+    texts = []
+    for entry in view.quality.values():
+        origin = entry["metadata"].get("provenance")
+        if isinstance(origin, Mapping):
+            texts += [str(origin[name]) for name in ("attribution", "method") if isinstance(origin.get(name), str)]
+    return list(dict.fromkeys(texts))
 
 
 def _merged(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ a { color:var(--accent); } .soft { color:var(--soft); } small { color:var(--soft
 nav { display:flex; flex-wrap:wrap; gap:6px 20px; margin:26px 0 0; padding:12px 0; border-block:1px solid var(--line);
   font-size:14.5px; }
 nav a { color:var(--soft); text-decoration:none; } nav a:hover { color:var(--accent); }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(290px,1fr)); gap:14px; margin:34px 0 8px; }
+.tiles { display:grid; grid-template-columns:repeat(auto-fill,minmax(290px,1fr)); gap:14px; margin:34px 0 8px; }
 .tile,.panel { background:var(--card); border:1px solid var(--line); border-radius:14px; padding:18px 20px;
   box-shadow:var(--shadow); }
 .tile b { display:block; font:600 36px/1.1 "Iowan Old Style",Palatino,Georgia,serif; font-variant-numeric:tabular-nums; }

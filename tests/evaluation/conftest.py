@@ -90,7 +90,9 @@ def write_day(store: ObjectStore, settings: Settings, num_segments: int = 3) -> 
         }
         for item in items
     ]
-    _write(store, keys.ITEMS, rows, schemas.ITEMS, {"raw_rows": len(rows)})
+    _write(
+        store, keys.ITEMS, rows, schemas.ITEMS, {"raw_rows": len(rows), "provenance": {"attribution": "By courtesy of nobody."}}
+    )
     users = [pseudonym(reader_name(cast.readers.first + row), secret) for row in range(len(cast.readers))]
     segment_of = [f"s{kind:02d}" if kind < num_segments else None for kind in cast.readers.archetype_U.tolist()]
     pairs = [{"user_id": user, "segment_id": name} for user, name in zip(users, segment_of, strict=True) if name]

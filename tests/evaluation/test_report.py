@@ -108,6 +108,7 @@ def test_a_whole_day_is_told_and_every_picture_and_link_is_there(
         "train-adapter",
         "preference",
         "item popularity",
+        "By courtesy of nobody.",
     ):
         assert words in html, words
     assert html.count("<svg") >= 6
