@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icg_tasks.models.preference.fit import fit_network, item_residuals, predicted
+from icg_tasks.models.preference.fit import fit_network, item_residuals, place_log_odds, predicted
 from icg_tasks.models.preference.gate import Canaries
 from icg_tasks.models.preference.judge import AUC, CALIBRATION, Judge, Prediction, to_json
 from icg_tasks.models.preference.model import PreferenceModel
@@ -58,7 +58,7 @@ class Contest:
             name: item_residuals(predicted(self.networks[name], train, with_place=True), train, prior)
             for name in (CHALLENGER, NO_IMAGE)
         }
-        self.place, self.rate = _places(split)
+        self.place, self.rate = place_log_odds(train, config.num_slots)
         self.residuals[ITEM_POPULARITY] = item_residuals(self.rate + self.place[train.slot_R], train, prior)
         self.model = self._packed()
 
@@ -173,14 +173,3 @@ def swapped_users(samples: Samples) -> NDArray[np.int64]:
     users, first, back = np.unique(samples.group_R, return_index=True, return_inverse=True)
     vectors = samples.user_R[first]
     return np.asarray(np.roll(vectors, len(users) // 2)[back])
-
-
-def _places(split: Split) -> tuple[Doubles, float]:
-    """Log-odds of each place beyond the overall rate [slots + 1], smoothed, and the overall log-odds."""
-    train, num_slots = split.train, len(split.slots) + 1
-    clicks = np.bincount(train.slot_R, train.clicked_R, num_slots)
-    rows = np.bincount(train.slot_R, minlength=num_slots)
-    rate = float(train.clicked_R.mean())
-    chance = (clicks + 20.0 * rate) / (rows + 20.0)
-    overall = float(np.log(rate / (1 - rate)))
-    return np.log(chance / (1 - chance)) - overall, overall

@@ -23,6 +23,7 @@ _FEWEST_STEPS = 48
 _SMALLEST_BATCH = 64
 _CHUNK = 65_536
 _WARM_UP_SHARE = 0.1
+_PLACE_PRIOR = 20.0
 _NEWTON_STEPS = 6
 
 Doubles = NDArray[np.float64]
@@ -61,7 +62,7 @@ def fit_network(
     with repeatable():
         network = PreferenceNetwork(config)
         shown = np.unique(train.cover_R)
-        network.start(torch.from_numpy(train.covers_NV[shown]), float(train.clicked_R.mean()))
+        network.start(torch.from_numpy(train.covers_NV[shown]), *place_log_odds(train, config.num_slots))
         trainer = _Trainer(network, train, settings)
         best, kept = float("inf"), {}
         for epoch in range(settings.epochs):
@@ -79,6 +80,19 @@ def fit_network(
         network.load_state_dict(kept)
         network.centre_slots(torch.from_numpy(train.slot_R))
     return network.eval().requires_grad_(False)
+
+
+def place_log_odds(train: Samples, num_slots: int) -> tuple[Doubles, float]:
+    """What each place adds to the overall log-odds of a click [S], smoothed; and the overall log-odds.
+
+    Where training starts from: the places' biases are whole logits apart, further than so few steps would carry them.
+    """
+    clicks = np.bincount(train.slot_R, train.clicked_R, num_slots)
+    rows = np.bincount(train.slot_R, minlength=num_slots)
+    rate = float(train.clicked_R.mean())
+    chance = (clicks + _PLACE_PRIOR * rate) / (rows + _PLACE_PRIOR)
+    overall = float(np.log(rate / (1 - rate)))
+    return np.log(chance / (1 - chance)) - overall, overall
 
 
 class _Trainer:
@@ -119,6 +133,8 @@ def _pace(step: int, total: int) -> float:
 
 def _loss(network: PreferenceNetwork, samples: Samples) -> float:
     logits = predicted(network, samples, with_place=True)
+    if not np.isfinite(logits).all():
+        return float("inf")
     chance_loss = np.logaddexp(0.0, logits) - samples.clicked_R * logits
     return float((chance_loss * samples.weight_R).sum() / samples.weight_R.sum())
 

@@ -15,7 +15,9 @@ vectors, R rank, S slots (surface x position; slot 0 = a place never seen in tra
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from icg_tasks.contracts.errors import DataCorrupt
@@ -67,10 +69,11 @@ class PreferenceNetwork(nn.Module):
             self.seen[: config.width] = 0.0
 
     @torch.no_grad()
-    def start(self, covers_NV: Tensor, click_rate: float, strength: float = 1.0) -> None:
-        """Begin from content similarity: both maps are the covers' principal directions.
+    def start(self, covers_NV: Tensor, slots_S: NDArray[np.float64], bias: float, strength: float = 1.0) -> None:
+        """Begin from content similarity: both maps are the covers' principal directions; and from known places.
 
-        ``covers_NV`` are the shown covers; ``strength`` is the logit per unit of (user, cover) similarity.
+        ``covers_NV`` are the shown covers, ``slots_S`` the log-odds of each place beyond ``bias``; ``strength`` is the logit
+        per unit of (user, cover) similarity.
         """
         self.cover_mean.copy_(covers_NV.mean(0))
         centred_NV = (covers_NV - self.cover_mean) * self.seen
@@ -80,8 +83,8 @@ class PreferenceNetwork(nn.Module):
         start_RV = (basis_RV * signs_R1 * strength**0.5).float()
         self.cover_map.copy_(start_RV)
         self.user_map.copy_(start_RV)
-        rate = min(max(click_rate, 1e-4), 1 - 1e-4)
-        self.bias.fill_(torch.logit(torch.tensor(rate)).item())
+        self.slot_logits.copy_(torch.from_numpy(slots_S))
+        self.bias.fill_(bias)
 
     def base(self, covers_BV: Tensor) -> Tensor:
         """What everybody thinks of these covers [B], in logits, bias included."""

@@ -42,10 +42,10 @@ class RewardModels:
             head = AestheticHead.load(resolve_checkpoint(backbones.aesthetic)).to(device)
             head.check_fits(encoder)
         preference = PreferenceModel.load(preference_folder).to(device) if preference_folder else None
-        if preference and preference.width != encoder.embedding_width:
+        if preference and preference.encoder != encoder.identity:
             raise RewardInputError(
-                f"the preference model in {preference_folder} takes vectors of width {preference.width}, encoder "
-                f"{encoder.identity} makes {encoder.embedding_width}; run embed-items and train-preference with this encoder"
+                f"the preference model in {preference_folder} takes vectors of encoder {preference.encoder}, settings name "
+                f"encoder {encoder.identity}; run embed-items and train-preference again with this encoder"
             )
         return cls(encoder=encoder, aesthetic=head, preference=preference)
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,7 @@ from icg_tasks.models.preference.network import PreferenceConfig, PreferenceNetw
 def network(**changes) -> PreferenceNetwork:
     torch.manual_seed(0)
     made = PreferenceNetwork(PreferenceConfig(**({"width": 6, "rank": 4, "num_slots": 5} | changes)))
-    made.start(torch.randn(30, 12), 0.2)
+    made.start(torch.randn(30, 12), np.zeros(made.config.num_slots), -1.4)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
