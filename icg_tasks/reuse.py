@@ -19,8 +19,10 @@ from icg_tasks.contracts.pseudonym import KEY_VARIABLE
 from icg_tasks.stage import StageContext
 
 VARIABLE = "ICG_REUSE"
-# Stages whose inputs or outputs are more than partitions, and that take seconds: they always run.
-ALWAYS_RUN = frozenset({names.VALIDATE_ITEMS, names.PLAN_COVERS, names.PUBLISH_COVERS, names.REPORT, "ingest"})
+# Stages that always run: what they read or write is more than partitions, or (generate-covers) they keep what is made already.
+ALWAYS_RUN = frozenset(
+    {names.VALIDATE_ITEMS, names.PLAN_COVERS, names.GENERATE_COVERS, names.PUBLISH_COVERS, names.REPORT, "ingest"}
+)
 _ORDER = ("simulate", *names.DAY_IN_ORDER)
 _WRITTEN_BY = {
     "raw/": "simulate",
@@ -29,7 +31,6 @@ _WRITTEN_BY = {
     keys.IMPRESSIONS: names.VALIDATE_IMPRESSIONS,
     keys.QUARANTINE_IMPRESSIONS: names.VALIDATE_IMPRESSIONS,
     keys.ITEM_FEATURES: names.EMBED_ITEMS,
-    keys.COVER_FEATURES: names.EMBED_ITEMS,
     keys.USER_DAYS: names.BUILD_USER_EMBEDDINGS,
     keys.USERS: names.BUILD_USER_EMBEDDINGS,
     keys.SEGMENTS: names.ASSIGN_SEGMENTS,
@@ -38,9 +39,22 @@ _WRITTEN_BY = {
     f"{keys.MODELS}/denoiser": names.ADAPT_DENOISER,
     f"{keys.MODELS}/adapter": names.TRAIN_ADAPTER,
     keys.COVER_PLANS: names.PLAN_COVERS,
+    keys.COVER_PLAN_SEGMENTS: names.PLAN_COVERS,
     keys.COVER_SHARDS: names.GENERATE_COVERS,
     keys.COVER_MANIFESTS: names.PUBLISH_COVERS,
+    keys.COVER_FEATURES: names.PUBLISH_COVERS,
 }
+# Where manifests and champions lie: everything but blobs, model files and reports.
+_PREFIXES = (
+    "raw/",
+    "clean/",
+    "quarantine/",
+    "features/",
+    "covers/plan",
+    "covers/shards",
+    "covers/v1/manifests",
+    f"{keys.MODELS}/",
+)
 # Partitions of earlier days that a run may write too: no state of the stages before the writer.
 _CATCH_UP = frozenset({keys.IMPRESSIONS, keys.QUARANTINE_IMPRESSIONS, keys.ITEMS, keys.QUARANTINE_ITEMS, keys.USER_DAYS})
 
@@ -76,16 +90,7 @@ def state_of(context: StageContext) -> str:
     digest.update(json.dumps({name: str(value) for name, value in context.arguments.items()}, sort_keys=True).encode())
     digest.update(os.environ.get(KEY_VARIABLE, "").encode())
     digest.update(_code_hash())
-    for prefix in (
-        "raw/",
-        "clean/",
-        "quarantine/",
-        "features/",
-        keys.COVER_PLANS,
-        keys.COVER_SHARDS,
-        keys.COVER_MANIFESTS,
-        keys.MODELS,
-    ):
+    for prefix in _PREFIXES:
         for key in context.store.list(prefix):
             if is_state(key, context.stage, context.run_date):
                 digest.update(key.encode() + b"\0" + context.store.get(key))
