@@ -1,0 +1,57 @@
+"""Checkpoints are chosen by trained rewards, stopped by untrained ones, and become champion only with evidence."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from icg_tasks.config.settings import AdapterSettings
+from icg_tasks.models.icg.check import Check
+from icg_tasks.models.icg.gate import broken_canaries, decide, value
+
+CANARIES = {
+    "dark_share": 0.1, "edge_density": 0.05, "saturation": 0.4, "diversity_users": 0.8, "diversity_items": 0.8,
+    "title_found": 0.95, "title_found_plain": 0.95,
+}  # fmt: skip
+FIGURES = {"relevance_personal": 0.6, "relevance_plain": 0.6, "aesthetic_personal": 8.0, "aesthetic_plain": 8.0}
+
+
+def check(own: float, *, swapped: float = 0.0, spread: float = 0.1, **canaries: float) -> Check:
+    rng = np.random.default_rng(1)
+    return Check(
+        own_P=own + spread * rng.normal(size=40),
+        swapped_P=swapped + spread * rng.normal(size=40),
+        plain_P=np.zeros(40),
+        nobody=0.0,
+        figures=FIGURES,
+        canaries=CANARIES | canaries,
+    )
+
+
+def test_each_canary_breaks_on_its_own() -> None:
+    start = check(0.0)
+    assert broken_canaries(start, start) == []
+    moved = {
+        "dark_share": 0.4, "edge_density": 0.01, "saturation": 0.8, "diversity_users": 0.3, "diversity_items": 0.3,
+        "title_found": 0.8, "title_found_plain": 0.8,
+    }  # fmt: skip
+    for name, number in moved.items():
+        found = broken_canaries(check(9.0, **{name: number}), start)
+        assert len(found) == 1
+        assert name in found[0]
+
+
+def test_a_better_preference_without_relevance_is_not_a_better_checkpoint() -> None:
+    settings = AdapterSettings()
+    hacked = replace(check(0.6), figures=FIGURES | {"relevance_personal": 0.2})
+    assert value(check(0.5), settings) > value(check(0.0), settings) > value(hacked, settings)
+
+
+def test_the_gate_wants_a_gain_that_is_own_and_healthy() -> None:
+    start = check(0.2, swapped=0.0)
+    assert decide(check(0.6), start, 20, 1).accepted
+    assert not decide(check(0.6), start, 0, 1).accepted  # the start itself was the best
+    assert "canaries" in decide(check(0.6, title_found=0.5), start, 20, 1).reason
+    assert "swapped" in decide(check(0.6, swapped=0.7), start, 20, 1).reason
+    worse = decide(check(0.05), start, 20, 1)
+    assert not worse.accepted
+    assert worse.gain.low < -0.05
