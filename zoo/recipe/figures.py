@@ -41,9 +41,11 @@ _TABLES_END: Final = "<!-- end of figures -->"
 
 
 def part_sizes() -> dict[str, dict[str, int]]:
-    """Parameters and bytes of every safetensors file, by its folder relative to zoo/."""
+    """Parameters and bytes of every safetensors file, by its folder relative to zoo/; the adapter keeps its own books."""
     sizes = {}
     for path in sorted(ZOO.rglob("*.safetensors")):
+        if path.parent.name == "adapter":
+            continue
         with safe_open(path, framework="np") as file:
             count = sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118 - not a dict
         sizes[str(path.parent.relative_to(ZOO))] = {"parameters": count, "bytes": path.stat().st_size}
@@ -79,7 +81,7 @@ def contact_sheet(sampler: Sampler, path: Path) -> None:
                 density=DENSITIES[(row // 2 + column) % len(DENSITIES)],
             )
             texts.append(caption(CoverAttributes(subject=subject, look=look), np.random.default_rng(row)))
-    denoiser.picture_grid(sampler(texts, seed=3), columns=len(PALETTES)).save(path, optimize=True)
+    denoiser.picture_grid(sampler(texts, seed=3), columns=len(PALETTES)).quantize(256).save(path, optimize=True)
 
 
 def _bars(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float | bool]]:
@@ -110,7 +112,7 @@ def run() -> None:
     measured = _measured(sampler)
     figures = {part: {name: round(value, 4) for name, value in values.items()} for part, values in measured.items()}
     bars, sizes = _bars(figures), part_sizes()
-    plans = (vae.PLAN, vae.DECODER_PLAN, encoder.PLAN, aesthetic.PLAN, denoiser.PLAN, language.PLAN, *judges.plans())
+    plans = (vae.PLAN, encoder.PLAN, aesthetic.PLAN, denoiser.PLAN, language.PLAN, *judges.plans())
     content: dict[str, object] = {
         "bars": bars,
         "figures": figures,

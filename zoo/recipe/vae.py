@@ -5,7 +5,6 @@ Knows covers only. Run: ``python -m zoo.recipe vae``; writes zoo/denoiser/vae.
 
 from __future__ import annotations
 
-import copy
 from typing import Final
 
 import numpy as np
@@ -22,9 +21,6 @@ _KL_WEIGHT: Final = 3e-5
 _LATENT_NOISE: Final = 0.15
 """About a twentieth of the latents' deviation: the decoder has to forgive what a denoiser gets slightly wrong."""
 PLAN: Final = Plan(name="vae", steps=3000, learning_rate=2e-3, average_decay=0.997, weight_decay=0.0, export_every=750)
-DECODER_PLAN: Final = Plan(
-    name="vae_decoder", steps=1200, learning_rate=1e-3, average_decay=0.997, weight_decay=0.0, export_every=600, seed=8
-)
 
 
 def build() -> AutoencoderKL:
@@ -47,11 +43,9 @@ def build() -> AutoencoderKL:
 
 
 def _loss(vae: AutoencoderKL, images: Tensor) -> tuple[Tensor, dict[str, float]]:
-    encoder_learns = next(vae.encoder.parameters()).requires_grad
     with half_precision():
-        with torch.set_grad_enabled(encoder_learns):
-            posterior = vae.encode(images).latent_dist
-            latents = posterior.sample()
+        posterior = vae.encode(images).latent_dist
+        latents = posterior.sample()
         decoded = vae.decode(latents + _LATENT_NOISE * torch.randn_like(latents)).sample
     error = decoded.float() - images
     squared, absolute = error.square().mean(), error.abs().mean()
@@ -79,22 +73,18 @@ def _set_scale(vae: AutoencoderKL) -> None:
 
 
 def _export(vae: AutoencoderKL, step: int) -> None:
-    if next(vae.encoder.parameters()).requires_grad:
-        _set_scale(vae)
+    _set_scale(vae)
     log(f"vae step {step}: held-out PSNR {peak_signal_to_noise(vae, 128):.2f} dB, scaling {vae.config.scaling_factor:.4f}")
     (ZOO / "denoiser").mkdir(parents=True, exist_ok=True)
-    replace_folder(ZOO / "denoiser" / "vae", lambda folder: copy.deepcopy(vae).half().save_pretrained(folder))
+    replace_folder(ZOO / "denoiser" / "vae", lambda folder: vae.half().save_pretrained(folder))
 
 
 def run() -> None:
-    """Train both halves, then the decoder alone while the denoiser may already learn the latents; export."""
+    """Train and export the autoencoder."""
     pool = training_pool()
 
     def loss_of(vae: AutoencoderKL, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = np.sort(rng.integers(len(pool.images), size=_BATCH))
         return _loss(vae, pixels(pool.images[rows]) * 2 - 1)
 
-    vae = train(PLAN, build(), loss_of, _export)
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
-    train(DECODER_PLAN, vae, loss_of, _export)
+    train(PLAN, build(), loss_of, _export)
