@@ -107,14 +107,14 @@ class AdapterSettings:
     connector_layers: int = 2
     connector_heads: int = 4
     num_user_tokens: int = 4
-    user_dropout: float = 0.15
+    user_dropout: float = 0.2
     alignment_steps: int = 0  # a warm start needs none
     reward_steps: int = 60
     batch_size: int = 16
-    learning_rate: float = 4e-4
+    learning_rate: float = 3e-4
     reward_gradient_steps: int = 4
     preference_weight: float = 1.0
-    relevance_weight: float = 0.5
+    relevance_weight: float = 0.7
     aesthetic_weight: float = 0.2
     denoising_weight: float = 0.2
     anchor_weight: float = 0.2

@@ -50,8 +50,8 @@ def broken_canaries(check: Check, start: Check) -> list[str]:
         "saturation": (before["saturation"] - 0.15, before["saturation"] + 0.15),
         "diversity_users": (0.75 * before["diversity_users"], 9.0),
         "diversity_items": (0.75 * before["diversity_items"], 9.0),
-        "title_found": (before["title_found"] - 0.08, 9.0),
-        "title_found_plain": (before["title_found_plain"] - 0.10, 9.0),
+        "title_found": (before["title_found"] - 0.12, 9.0),
+        "title_found_plain": (before["title_found_plain"] - 0.15, 9.0),
     }
     return [
         f"{name} {now[name]:.3f} outside {low:.3f} to {high:.3f}"

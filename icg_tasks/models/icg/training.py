@@ -84,6 +84,7 @@ class AdapterTraining:
         self.bench = Bench(self.adapter, learning_rate=settings.learning_rate, average_decay=settings.ema_decay)
         self.scale = RunningScale(SCALE_FLOORS)
         self.progress = Progress()
+        self._best_check: Check | None = None  # not saved: a resumed run checks the best again
         self.alignment_steps = settings.alignment_steps if aligns else 0
         self.total_steps = self.alignment_steps + settings.reward_steps
         self.targets = Targets(self.learned, studio.judges.preference)  # type: ignore[arg-type]
@@ -103,7 +104,7 @@ class AdapterTraining:
             if done % self.settings.evaluate_every == 0 or self.progress.step == self.total_steps:
                 self._judge(start_check)
             self._keep()
-        best_check = self._check(self.best) if self.progress.best_step else start_check
+        best_check = start_check if self.progress.best_step == 0 else self._best_check or self._check(self.best)
         return Trained(
             adapter=self.best, start=self.start, start_check=start_check, best_check=best_check, progress=self.progress
         )
@@ -153,6 +154,7 @@ class AdapterTraining:
         elif value(found, self.settings) > self.progress.best_value:
             self.progress.best_value, self.progress.best_step = value(found, self.settings), self.progress.step
             self.best.load_state_dict(candidate.state_dict())
+            self._best_check = found
 
     def _note(self, check: Check, broken: list[str]) -> None:
         row = {"step": self.progress.step, "value": round(value(check, self.settings), 5), "broken": broken} | check.to_json()
