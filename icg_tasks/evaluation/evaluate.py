@@ -15,6 +15,7 @@ from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.evaluation.arms import WORLD_METRICS, HeldOutItem, Segment, deranged, held_out_order
+from icg_tasks.evaluation.drawn import DrawnItems
 from icg_tasks.evaluation.judged import JudgedPairs
 from icg_tasks.evaluation.making import ItemImages, Studio, arm_images
 from icg_tasks.evaluation.table import Resampling, gain_rows, markdown, share_rows, table_rows
@@ -80,14 +81,15 @@ def _make_all(context: StageContext, studio: Studio, segments: Sequence[Segment]
     """Images of as many held-out items as settings ask for; an unreadable own cover costs that item only."""
     wanted = context.settings.evaluation.items_per_segment
     rows = {row["item_id"]: row for row in read_partition(context.store, keys.ITEMS, context.run_date).to_pylist()}
+    drawn = DrawnItems(context.scratch("drawn"), studio, segments, context.settings)
     made: list[ItemImages] = []
     for item_id in held_out_order(list(rows), context.settings.evaluation.seed):
         if len(made) == wanted:
             break
-        context.stop.check("evaluation keeps nothing half done")
+        context.stop.check(f"{len(made)} items are drawn and kept")
         try:
             data = context.store.get(keys.reference_image_key(rows[item_id]["reference_image"]))
-            made.append(studio.make(HeldOutItem(item_id=item_id, title=rows[item_id]["title"], image_bytes=data), segments))
+            made.append(drawn.get(HeldOutItem(item_id=item_id, title=rows[item_id]["title"], image_bytes=data)))
         except (DataCorrupt, DataMissing) as error:
             context.say(f"item {item_id} is left out: {error}")
             continue

@@ -34,7 +34,7 @@ def add_truth(context: StageContext, studio: Studio, judged: JudgedPairs) -> Non
     catalogue = CatalogueCovers(oracle, count, size, seen, context.say)
     judge = Judge()
     for pair in judged.pairs:
-        context.stop.check("evaluation keeps nothing half done")
+        context.stop.check("the drawn items and the catalogue covers seen are kept")
         best = catalogue.best(pair.segment, pair.made.item.item_id, pair.made.own.image)
         judged.add_arms(studio, pair, {BEST: studio.scored(best, pair.made.item)})
     for pair in judged.pairs:

@@ -48,8 +48,16 @@ def day() -> date:
     return DAY
 
 
+@pytest.fixture(scope="session")
+def catalogue_seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the eye saw in catalogue covers; the same in every test, so it is looked at once."""
+    return tmp_path_factory.mktemp("catalogue_seen")
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, catalogue_seen: Path) -> Settings:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "catalogue_seen").symlink_to(catalogue_seen)
     return load_settings("tiny", [*SMALL, f"work_folder={tmp_path / 'work'}"])
 
 

@@ -10,7 +10,7 @@ import torch
 
 from icg_tasks.config import Settings
 from icg_tasks.contracts import partitions as keys
-from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.errors import DataMissing, Interrupted
 from icg_tasks.contracts.holdout import is_held_out_item
 from icg_tasks.contracts.schemas import SEGMENTS
 from icg_tasks.covers.engine import CoverRequest, GeneratedCover
@@ -206,3 +206,37 @@ def test_the_best_candidate_is_the_preferred_one_among_those_that_say_enough(
     finally:
         with torch.no_grad():
             model.network.base_weight.zero_()
+
+
+def test_a_stopped_evaluation_goes_on_and_ends_with_the_same_bytes(
+    context: Made, store: ObjectStore, painted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(context("evaluate"))
+    whole = {key: store.get(key) for key in store.list("reports/")}
+    stopped = context("evaluate")
+    for path in stopped.scratch("drawn").iterdir():
+        path.unlink()
+    draw, drawn = Studio.make, []
+
+    def make(studio: Studio, item: HeldOutItem, segments: Sequence[Segment]) -> ItemImages:
+        drawn.append(item.item_id)
+        stopped.stop.raised = len(drawn) == 2
+        return draw(studio, item, segments)
+
+    monkeypatch.setattr(Studio, "make", make)
+    with pytest.raises(Interrupted, match="2 items are drawn and kept"):
+        run(stopped)
+    run(context("evaluate"))
+    assert len(drawn) == len(set(drawn)) == 4
+    assert {key: store.get(key) for key in store.list("reports/")} == whole
+
+
+def test_a_damaged_file_of_drawn_images_is_drawn_again(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+    run(context("evaluate"))
+    before = store.get(f"{PREFIX}/evaluation.json")
+    kept = sorted(context("evaluate").scratch("drawn").iterdir())
+    assert len(kept) == 4
+    kept[0].write_bytes(kept[0].read_bytes()[:500])
+    kept[1].write_bytes(b"")
+    run(context("evaluate"))
+    assert store.get(f"{PREFIX}/evaluation.json") == before
