@@ -71,7 +71,7 @@ def run(context: StageContext) -> StageOutcome:
         learned.latents, learned.told, context.scratch(f"checkpoint-{champion.version if champion else 'base'}"), context.stop
     )
     change = mean_interval(_losses(denoiser, judged) - before, 500, settings.seed)
-    figures = {
+    figures: dict[str, Any] = {
         "held_out_loss_before": round(float(before.mean()), 5),
         "held_out_loss_change": change.to_json(),
         "colour_distance_before": round(distance_before, 5),
@@ -135,7 +135,7 @@ def _losses(denoiser: Any, covers: Covers) -> NDArray[np.float64]:
             rows = slice(at, at + _BATCH)
             loss = denoiser.denoising_loss(covers.latents[rows], covers.told.rows(rows), noise[rows], times[rows])
             total[rows] += loss.double().cpu()
-    return (total / _REPEATS).numpy()  # type: ignore[no-any-return]
+    return (total / _REPEATS).numpy()
 
 
 @torch.no_grad()
