@@ -78,7 +78,7 @@ class AdapterTraining:
         self.learned, self.aside = items
         self.folder, self.identity, self.say, self.stop = folder, identity, say, stop
         device = studio.compute.device
-        self.adapter = adapter.to(device).train()
+        self.adapter = adapter.to(device).requires_grad_(True).train()
         self.start = copy.deepcopy(self.adapter).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.start)
         self.bench = Bench(self.adapter, learning_rate=settings.learning_rate, average_decay=settings.ema_decay)
