@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.contracts.errors import GateRefused, Interrupted, SettingsError
 from icg_tasks.contracts.holdout import is_held_out_item
 from icg_tasks.lake.registry import champion_as_of, fetch_version, load_version, require_champion, set_champion
@@ -108,3 +109,15 @@ def test_it_goes_on_from_the_champion_of_an_earlier_date_and_leaves_that_date_al
     assert IcgAdapter.load(fetch_version(finished.store, serving, finished.scratch("check"))).config.user_width == 256
     if not outcome.figures["accepted"]:
         assert serving.version == first
+
+
+def test_a_training_that_ruins_covers_is_rolled_back_and_the_warm_adapter_serves(tmp_path: Path) -> None:
+    context = plant(tmp_path, "adapter.learning_rate=3.0", "adapter.reward_steps=4", "adapter.evaluate_every=2")
+    outcome = run(context)
+    assert not outcome.figures["accepted"]
+    assert outcome.figures["rollbacks"] >= 1
+    assert outcome.figures["best_step"] == 0
+    assert outcome.figures["checks"][-1]["broken"]
+    serving = require_champion(context.store, KIND, DAY)
+    warm = IcgAdapter.load(resolve_checkpoint("zoo:adapter"))
+    assert context.store.get(f"{serving.prefix}/adapter.safetensors") == warm.files()["adapter.safetensors"]

@@ -43,9 +43,11 @@ def test_it_finds_the_planted_taste_for_covers_it_never_saw(network, split, plan
 
 
 def test_places_are_learned_apart_from_covers(network, split):
+    """The planted fall is 2.0 over four positions; tastes the model cannot see shrink what can be found of it."""
     logit = {slot: network.slot_logits[number + 1].item() for number, slot in enumerate(split.slots)}
     for surface in ("home", "search"):
-        assert logit[surface, 0] - logit[surface, 4] == pytest.approx(2.0, abs=0.6)
+        assert 0.7 < logit[surface, 0] - logit[surface, 4] < 2.3
+    assert np.mean([logit["search", place] - logit["home", place] for place in range(5)]) > 0.1
 
 
 def test_the_same_rows_train_the_same_network(network, split):

@@ -19,7 +19,7 @@ def preference_model(width: int) -> PreferenceModel:
     torch.manual_seed(3)
     network = PreferenceNetwork(PreferenceConfig(width=width, rank=8, num_slots=2))
     network.start(torch.randn(64, 2 * width), np.zeros(2), -1.4, strength=2.0)
-    return PreferenceModel(network=network.eval().requires_grad_(False), encoder="test", score_mean=-1.4, score_deviation=0.05)
+    return PreferenceModel(network=network.eval().requires_grad_(False), encoder="test", score_mean=-1.4, score_deviation=0.01)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ def test_damage_costs_points(images, context):
     with torch.no_grad():
         clean, ruined = aesthetic_reward(images, context), aesthetic_reward(noisy, context)
     assert (clean - ruined).min() > 1.0
-    assert clean.mean() > 7.0
+    assert 1.0 < clean.min() < clean.max() < 11.0
 
 
 def test_it_is_the_head_of_the_zoo_on_shallow_statistics(images, context, zoo):
