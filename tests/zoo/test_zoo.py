@@ -68,7 +68,7 @@ def test_the_dual_encoder_is_stock() -> None:
 
 
 def test_the_denoiser_is_a_stock_pipeline() -> None:
-    pipeline = StableDiffusionXLPipeline.from_pretrained(ZOO / "denoiser")
+    pipeline = StableDiffusionXLPipeline.from_pretrained(ZOO / "denoiser", dtype=torch.float32)
     assert isinstance(pipeline.unet, UNet2DConditionModel)
     assert isinstance(pipeline.vae, AutoencoderKL)
     assert isinstance(pipeline.scheduler, DDIMScheduler)

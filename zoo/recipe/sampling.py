@@ -41,7 +41,7 @@ def scheduler() -> DDIMScheduler:
 
 def load_vae(folder: Path = ZOO / "denoiser" / "vae") -> AutoencoderKL:
     """The autoencoder, fp32, frozen, on the device."""
-    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, dtype=torch.float32)
     return vae.eval().requires_grad_(False).to(device())
 
 
@@ -131,7 +131,7 @@ class Sampler:
 
 def load_sampler(folder: Path = ZOO / "denoiser") -> Sampler:
     """The shipped denoiser, fp32, on the device."""
-    unet: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+    unet: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(folder / "unet", dtype=torch.float32)
     text_encoder = load_text_encoder(folder / "text_encoder_2")
     return Sampler(unet=unet.eval().to(device()), vae=load_vae(folder / "vae"), text_encoder=text_encoder)
 
