@@ -112,7 +112,8 @@ class AdapterSettings:
     reward_steps: int = 60
     batch_size: int = 16
     learning_rate: float = 3e-4
-    reward_gradient_steps: int = 4
+    denoising_steps: int = 4  # of a sample in training and checks; served covers take covers.steps
+    reward_gradient_steps: int = 4  # of those, the last that carry a gradient
     preference_weight: float = 1.0
     relevance_weight: float = 0.7
     aesthetic_weight: float = 0.2

@@ -217,7 +217,14 @@ def run() -> None:
     people = gather_people(encoder, draw_looks(encoder))
     adapter = align(language, denoiser, people)
     judges = RewardModels(encoder=encoder, preference=people[0].world.preference)
-    studio = Studio(language=language, denoiser=denoiser, judges=judges, compute=compute, guidance=settings.covers.guidance)
+    studio = Studio(
+        language=language,
+        denoiser=denoiser,
+        judges=judges,
+        compute=compute,
+        guidance=settings.covers.guidance,
+        steps=settings.adapter.denoising_steps,
+    )
     adapter = tune(adapter, studio, people, AestheticHead.load(ZOO / "aesthetic"))
     figures = measure(adapter, language, denoiser, people)
     log("adapter: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))

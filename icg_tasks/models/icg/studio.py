@@ -18,9 +18,6 @@ from icg_tasks.models.icg.adapter import IcgAdapter
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.rewards.context import RewardModels
 
-TRAINING_STEPS = 4
-"""Denoising steps while training and checking; the served covers take ``covers.steps``."""
-
 
 @dataclass
 class Studio:
@@ -31,6 +28,7 @@ class Studio:
     judges: RewardModels
     compute: Compute
     guidance: float
+    steps: int  # of a sample in training and checks; served covers take ``covers.steps``
     unconditional: Conditioning = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +48,7 @@ class Studio:
             told,
             self.unconditional,
             noise_BNHW,
-            steps=TRAINING_STEPS,
+            steps=self.steps,
             guidance=self.guidance,
             gradient_steps=gradient_steps,
         )

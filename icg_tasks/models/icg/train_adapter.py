@@ -69,7 +69,9 @@ def _run(context: StageContext) -> StageOutcome:
     preference = require_champion(context.store, PREFERENCE, context.run_date)
     learned, aside, unusable = read_catalogue(context)
     audience = read_audience(context, learned.vectors_NV.shape[1])
+    context.stop.check()
     studio = _studio(context, preference)
+    context.stop.check()
     start = _start(context, studio, learned)
     context.say(f"{len(learned)} items to learn on, {len(aside)} set aside; starting from {start.origin}")
     identity = _identity(context, start, preference)
@@ -133,6 +135,7 @@ def _studio(context: StageContext, preference: ModelVersion) -> Studio:
         judges=RewardModels.load(settings.backbones, folder, compute.device),
         compute=compute,
         guidance=settings.covers.guidance,
+        steps=settings.adapter.denoising_steps,
     )
 
 
@@ -144,13 +147,13 @@ def _start(context: StageContext, studio: Studio, learned: Catalogue) -> _Start:
     if champion is not None:
         found = champion
         places.append((champion.version, lambda: fetch_version(context.store, found, context.scratch("models"))))
-    if context.settings.backbones.warm_adapter:
-        warm = context.settings.backbones.warm_adapter
+    warm = context.settings.backbones.warm_adapter
+    if warm:
         places.append((warm, lambda: Path(resolve_checkpoint(warm))))
     for origin, folder in places:
         adapter = IcgAdapter.load(folder())
         if _fits(adapter, studio, user_width):
-            return _Start(adapter=adapter, origin=origin, champion=champion if origin != warm_name(context) else None)
+            return _Start(adapter=adapter, origin=origin, champion=champion if origin != warm else None)
         context.say(f"adapter {origin} was made for other backbones or user vectors; passed over")
     if not context.settings.adapter.alignment_steps:
         raise SettingsError(
@@ -158,11 +161,6 @@ def _start(context: StageContext, studio: Studio, learned: Catalogue) -> _Start:
             "(backbones.warm_adapter) or let a fresh one learn the denoiser's language (adapter.alignment_steps=2000)"
         )
     return _Start(adapter=fresh_adapter(studio, context.settings.adapter, user_width), origin="fresh", champion=None)
-
-
-def warm_name(context: StageContext) -> str:
-    """Name of the warm adapter in settings."""
-    return context.settings.backbones.warm_adapter
 
 
 def _fits(adapter: IcgAdapter, studio: Studio, user_width: int) -> bool:
