@@ -73,7 +73,8 @@ img.small { image-rendering:pixelated; } .gone { aspect-ratio:1; display:grid; p
 figcaption b { display:block; color:var(--ink); margin-bottom:3px; } figcaption i { font-style:normal; }
 figcaption span { display:flex; justify-content:space-between; gap:6px; font-variant-numeric:tabular-nums; }
 table.tight { width:auto; }
-@media (max-width:700px) { .panel { overflow-x:auto; } .panel>svg { min-width:620px; } main { padding:32px 16px 64px; } .two { grid-template-columns:1fr; } h2 { margin-top:56px; }
+@media (max-width:700px) { .panel { overflow-x:auto; } .panel>svg { min-width:620px; }
+  main { padding:32px 16px 64px; } .two { grid-template-columns:1fr; } h2 { margin-top:56px; }
   .strip { grid-template-columns:repeat(4,1fr); } .cards { grid-template-columns:1fr; } }
 @media print { body { background:#fff; } .tile,.panel { box-shadow:none; } }
 """
