@@ -1,8 +1,9 @@
 """Stage build-user-embeddings: partial sums of the window's days that lack them, then every user's decayed vector.
 
 ``icg build-user-embeddings --run-date D`` or ``spark-submit spark_jobs/build_user_embeddings.py --run-date D``: the same
-arguments, the same closing line. Reads clean/impressions, features/items, features/covers; writes features/user_days of each
-day computed and features/users of the run date. Knows where data lies; what is summed is icg_tasks.features.user_vectors'.
+arguments, the same closing line (spark-submit mixes stderr into stdout, so there it is the last line). Reads
+clean/impressions, features/items, features/covers; writes features/user_days of each day computed and features/users of the
+run date. Knows where data lies; what is summed is icg_tasks.features.user_vectors'.
 """
 
 import math

@@ -96,10 +96,11 @@ def test_spark_submit_prints_the_closing_line_and_keeps_it(store, tmp_path):
     words += ["--run-date", DAY.isoformat(), "--set", f"store={store.uri}", "--set", f"work_folder={tmp_path / 'work'}"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
-    line = json.loads(done.stdout)
+    printed = done.stdout.splitlines()[-1]  # spark-submit sends the script's stderr to stdout too
+    line = json.loads(printed)
     assert line["stage"] == BUILD_USER_EMBEDDINGS
     assert line["counts"]["users"] == NUM_USERS
-    assert store.get("runs/ds=2026-03-04/build-user-embeddings.json").decode() == done.stdout.strip()
+    assert store.get("runs/ds=2026-03-04/build-user-embeddings.json").decode() == printed
     assert find_partition(store, keys.USERS, DAY) is not None
 
 
