@@ -79,7 +79,7 @@ def run_day(console: Console, options: Options, services: list[Service]) -> None
                 f"reused: {s3.copy_store(str(kept), store_uri)} objects of the last S3 demo, from {kept}", soft_wrap=True
             )
     environment = stage_environment(options, store_uri, variables)
-    airflow = Airflow(options, airflow_environment(options, environment, free_ports(2)))
+    airflow = Airflow(options, airflow_environment(options, environment, free_ports(1)[0]))
     try:
         _run_in(console, options, environment, airflow, services, store_uri)
     finally:

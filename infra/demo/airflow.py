@@ -67,7 +67,7 @@ class Airflow:
         port = self._environment["AIRFLOW__API__PORT"]
         commands = {
             "api-server": ["api-server", "--host", "127.0.0.1", "--port", port, "--workers", "1"],
-            "scheduler": ["scheduler"],
+            "scheduler": ["scheduler", "--skip-serve-logs"],  # its log server would listen to every address
             "dag-processor": ["dag-processor"],
         }
         for name, words in commands.items():

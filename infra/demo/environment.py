@@ -49,11 +49,11 @@ def stage_environment(options: Options, store_uri: str, s3: Mapping[str, str]) -
     return environment | dict(s3)
 
 
-def airflow_environment(options: Options, stages: Mapping[str, str], ports: list[int]) -> dict[str, str]:
-    """The stages' environment plus Airflow's own. ``ports``: of the api-server, then of the scheduler's log server."""
+def airflow_environment(options: Options, stages: Mapping[str, str], port: int) -> dict[str, str]:
+    """The stages' environment plus Airflow's own. ``port``: where the api-server listens."""
     home = options.home / "airflow"
     home.mkdir(parents=True, exist_ok=True)
-    url = f"http://127.0.0.1:{ports[0]}"
+    url = f"http://127.0.0.1:{port}"
     spark_conf = {
         "spark.ui.enabled": "false",
         "spark.driver.host": "127.0.0.1",
@@ -73,13 +73,12 @@ def airflow_environment(options: Options, stages: Mapping[str, str], ports: list
         "AIRFLOW__CORE__FERNET_KEY": "",
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(ports[0]),
+        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": kept_secret(options.home, "jwt_secret", 64),
         "AIRFLOW__API__SECRET_KEY": kept_secret(options.home, "api_secret", 32),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports[1]),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def airflow(tmp_path, commands):
     options = read_options(["--home", str(tmp_path / "home")])
     options.home.mkdir()
-    environment = airflow_environment(options, stage_environment(options, str(tmp_path / "store"), {}), free_ports(2))
+    environment = airflow_environment(options, stage_environment(options, str(tmp_path / "store"), {}), free_ports(1)[0])
     environment |= {"PATH": os.environ["PATH"], "ICG_SCHEDULE": "0 0 * * *", "AIRFLOW__CORE__PARALLELISM": "4"}
     found = Airflow(options, environment)
     try:
