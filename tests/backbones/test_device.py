@@ -24,5 +24,5 @@ def test_unknown_words_are_refused(fields: dict[str, str]) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_that_is_not_there_is_refused() -> None:
-    with pytest.raises(SettingsError, match="backbones.device=auto"):
+    with pytest.raises(SettingsError, match="device=auto"):
         choose_compute(BackboneSettings(device="cuda"))
