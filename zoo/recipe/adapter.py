@@ -1,15 +1,14 @@
 """Trains the warm ICG adapter on simulated readerships of worlds whose seeds no demonstration uses.
 
-First it learns the denoiser's language: titles and covers of drawn items to the states of a caption that names the subject
-alone (nobody special), or also the look that a preference model trained on simulated clicks scores highest for a user vector.
-Then the product's own reward training. No oracle. Run: ``python -m zoo.recipe adapter`` after ``denoiser`` and ``language``;
-writes zoo/adapter.
+It learns the denoiser's language: titles and covers of drawn items to the states of a caption that names the subject alone
+(nobody special), or also the look that a preference model trained on simulated clicks scores highest for a user vector. No
+oracle, and no rewards: tuned by rewards on those worlds it served a new world worse (see DECISIONS); each day's training tunes
+it on the day's own. Run: ``python -m zoo.recipe adapter`` after ``denoiser`` and ``language``; writes zoo/adapter.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,27 +27,19 @@ from icg_tasks.backbones.language.reading import LanguageModel, Reading
 from icg_tasks.backbones.language.table import open_language_model
 from icg_tasks.config.settings import Settings
 from icg_tasks.models.icg.adapter import AdapterConfig, IcgAdapter
-from icg_tasks.models.icg.audience import Audience
-from icg_tasks.models.icg.catalogue import Catalogue
-from icg_tasks.models.icg.studio import Studio
-from icg_tasks.models.icg.training import AdapterTraining
-from icg_tasks.models.rewards.aesthetic_head import AestheticHead
-from icg_tasks.models.rewards.context import RewardModels
 from icg_tasks.world import SUBJECTS, CoverAttributes, all_looks, caption, draw_cover, sample_attributes
 from zoo.recipe.pool import text_for
 from zoo.recipe.readership import Readership
 from zoo.recipe.tastes import NOBODY, SEEDS, SEGMENTS, People, draw_looks, draw_users, gather_people
-from zoo.recipe.workshop import CACHE, ZOO, Plan, device, log, replace_folder, train
+from zoo.recipe.workshop import ZOO, Plan, device, log, replace_folder, train
 
 _ITEMS: Final = 2_048
 _READ_AT_ONCE: Final = 32
 _READINGS_PER_STEP: Final = 2
 _ITEM_SEED: Final = 7_000_000
-_REWARD_WORLDS: Final = 3
-_REWARD_STEPS: Final = 40
 PLAN: Final = Plan(
     name="adapter",
-    steps=3000,
+    steps=4600,
     learning_rate=1.5e-3,
     warmup=100,
     average_decay=0.995,
@@ -175,57 +166,14 @@ def measure(adapter: IcgAdapter, language: LanguageModel, denoiser: Denoiser, pe
     return {name: float(np.mean(values)) for name, values in hits.items()}
 
 
-def tune(adapter: IcgAdapter, studio: Studio, people: list[People], head: AestheticHead) -> IcgAdapter:
-    """The product's reward training, one world after the other, each from where the former left off."""
-    settings = replace(Settings().adapter, reward_steps=_REWARD_STEPS)
-    for seed, one in zip(SEEDS, people[:_REWARD_WORLDS], strict=False):
-        judges = RewardModels(encoder=studio.judges.encoder, aesthetic=head, preference=one.world.preference)
-        items = catalogue(one.world)
-        start = hashlib.sha256(adapter.files()["adapter.safetensors"]).hexdigest()
-        training = AdapterTraining(
-            replace(studio, judges=judges),
-            adapter,
-            (items.part(list(range(32, len(items)))), items.part(list(range(32)))),
-            Audience(segments_SV=one.centroids_CV[sum(SEGMENTS[:1]) : sum(SEGMENTS[:2])], users_UV=one.world.users_UV),
-            settings,
-            folder=CACHE / "checkpoints" / f"adapter_rewards_{seed}",
-            identity=f"{seed}/{start}",
-            aligns=False,
-            say=log,
-            stop=lambda _: None,
-        )
-        adapter = training.run().adapter
-    return adapter
-
-
-def catalogue(world: Readership) -> Catalogue:
-    """The world's items as the product sees them."""
-    return Catalogue(
-        item_ids=[item.item_id for item in world.shelf.items],
-        titles=[item.title for item in world.shelf.items],
-        images=[Image.fromarray(item.draw()) for item in world.shelf.items],
-        vectors_NV=world.covers_IV,
-    )
-
-
 def run() -> None:
-    """Simulate, align, tune by rewards, export."""
+    """Simulate, align, export."""
     settings = Settings()
     compute = choose_compute(settings.backbones)
     language, denoiser = open_language_model(settings.backbones, compute), open_denoiser(settings, compute)
     encoder = DualEncoder.load(str(ZOO / "dual_encoder"), device=device())
     people = gather_people(encoder, draw_looks(encoder))
     adapter = align(language, denoiser, people)
-    judges = RewardModels(encoder=encoder, preference=people[0].world.preference)
-    studio = Studio(
-        language=language,
-        denoiser=denoiser,
-        judges=judges,
-        compute=compute,
-        guidance=settings.covers.guidance,
-        steps=settings.adapter.denoising_steps,
-    )
-    adapter = tune(adapter, studio, people, AestheticHead.load(ZOO / "aesthetic"))
     figures = measure(adapter, language, denoiser, people)
     log("adapter: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     replace_folder(ZOO / "adapter", lambda folder: write(adapter, folder, figures))
