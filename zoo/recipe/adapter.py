@@ -29,8 +29,7 @@ from icg_tasks.config.settings import Settings
 from icg_tasks.models.icg.adapter import AdapterConfig, IcgAdapter
 from icg_tasks.world import SUBJECTS, CoverAttributes, all_looks, caption, draw_cover, sample_attributes
 from zoo.recipe.pool import text_for
-from zoo.recipe.readership import Readership
-from zoo.recipe.tastes import NOBODY, SEEDS, SEGMENTS, People, draw_looks, draw_users, gather_people
+from zoo.recipe.tastes import NOBODY, SEEDS, People, draw_looks, draw_users, gather_people
 from zoo.recipe.workshop import ZOO, Plan, device, log, replace_folder, train
 
 _ITEMS: Final = 2_048
