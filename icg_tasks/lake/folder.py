@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,7 +99,7 @@ class FolderStore:
 
     def download(self, key: str, path: Path) -> None:
         """Copy an object out."""
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")  # two may download the same
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(self.get(key))
         partial.replace(path)

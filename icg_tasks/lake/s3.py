@@ -4,6 +4,7 @@ Conditional writes are ``PutObject`` with If-None-Match / If-Match: single-part 
 the condition on some servers.
 """
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ class S3Store:
     def download(self, key: str, path: Path) -> None:
         """Stream an object out."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")  # two may download the same
         try:
             self._client.download_file(self.bucket, self._full(key), str(partial))
         except ClientError as error:
