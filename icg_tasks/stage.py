@@ -1,4 +1,4 @@
-"""What every stage's ``run`` function is given: run date, settings, store, scratch folder, extra arguments, progress, stop sign.
+"""What every stage's ``run`` is given: run date, settings, store, scratch folder, extra arguments, progress, stop sign.
 
 Stands just above config and lake. A stage module has one entry ``def run(context: StageContext) -> StageOutcome``.
 """
@@ -34,7 +34,7 @@ class StopSign:
         if self.raised:
             raise Interrupted(f"asked to stop; {saved}; run the same command again to go on")
 
-    def _catch(self, number: int, frame: FrameType | None) -> None:
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
         if self.raised:
             raise KeyboardInterrupt
         self.raised = True

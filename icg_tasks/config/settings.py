@@ -146,8 +146,8 @@ class CoverSettings:
     webp_quality: int = 92
     size_pixels: int = 64
     seed: int = 17
-    min_subject_relevance: float = -1.0  # cosine of cover and title below which a cover is rejected, whatever the item's own has
-    candidate_slack: float = 0.2  # relevance a chosen candidate may lack against the most relevant, as a share of the own cover's
+    min_subject_relevance: float = -1.0  # cosine of cover and title below which any cover is rejected
+    candidate_slack: float = 0.2  # share of own relevance a candidate may lack against the most relevant
     max_relevance_loss: float = 0.6  # share of the own cover's relevance that a generated cover may lose before it is rejected
     max_rejected_share: float = 0.5  # of the covers made on a day, beyond which nothing is published
     move_current_backwards: bool = False  # publish-covers of a past date may move current.json back

@@ -1,4 +1,4 @@
-"""Which items and users no training ever sees, so that evaluation has somebody new to judge by. A stable hash of the id decides.
+"""Which items and users no training ever sees, so that evaluation has somebody new to judge by. A stable hash decides.
 
 Knows no data set: the same id is held out on every day, on every machine, under every seed.
 """

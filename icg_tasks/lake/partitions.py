@@ -105,7 +105,9 @@ def find_partition(store: ObjectStore, dataset: str, run_date: date) -> Partitio
         files = [PartitionFile(**entry) for entry in body["files"]]
         return Partition(dataset=dataset, run_date=run_date, files=files, metadata=body["metadata"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataCorrupt(f"manifest of {dataset} for {run_date} is unreadable ({error}); re-run the stage that writes it") from error
+        raise DataCorrupt(
+            f"manifest of {dataset} for {run_date} is unreadable ({error}); re-run the stage that writes it"
+        ) from error
 
 
 def read_partition(store: ObjectStore, dataset: str, run_date: date, columns: Sequence[str] | None = None) -> pa.Table:

@@ -127,7 +127,7 @@ class S3Store:
             raise self._explained(error, key) from error
         partial.replace(path)
 
-    def local_path(self, key: str) -> Path | None:
+    def local_path(self, key: str) -> Path | None:  # noqa: ARG002 - the protocol's signature
         """None: the store is remote."""
         return None
 
