@@ -111,7 +111,7 @@ class AdapterSettings:
     alignment_steps: int = 0  # a warm start needs none
     reward_steps: int = 60
     batch_size: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 1.5e-4
     denoising_steps: int = 4  # of a sample in training and checks; served covers take covers.steps
     reward_gradient_steps: int = 4  # of those, the last that carry a gradient
     preference_weight: float = 1.0
