@@ -34,14 +34,30 @@ def production() -> Settings:
             aesthetic="",
             warm_adapter="",
         ),
-        features=FeatureSettings(window_days=60, half_life_days=21.0, num_segments=512, min_segment_users=200,
-                                 num_top_segments=128, kmeans_dimensions=64),
+        features=FeatureSettings(
+            window_days=60,
+            half_life_days=21.0,
+            num_segments=512,
+            min_segment_users=200,
+            num_top_segments=128,
+            kmeans_dimensions=64,
+        ),
         preference=PreferenceSettings(train_days=14, rank=128, batch_size=16_384),
-        adapter=AdapterSettings(num_meta_tokens=77, num_user_tokens=8, connector_layers=6, connector_heads=16,
-                                aesthetic_weight=0.0, alignment_steps=2_000, reward_steps=400, learning_rate=1e-4,
-                                denoising_steps=12, lora_steps=500),
-        covers=CoverSettings(items_per_segment=1_000, candidates=4, steps=25, guidance=5.0, size_pixels=1024,
-                             batch_size=4, shard_size=512),
+        adapter=AdapterSettings(
+            num_meta_tokens=77,
+            num_user_tokens=8,
+            connector_layers=6,
+            connector_heads=16,
+            aesthetic_weight=0.0,
+            alignment_steps=2_000,
+            reward_steps=400,
+            learning_rate=1e-4,
+            denoising_steps=12,
+            lora_steps=500,
+        ),
+        covers=CoverSettings(
+            items_per_segment=1_000, candidates=4, steps=25, guidance=5.0, size_pixels=1024, batch_size=4, shard_size=512
+        ),
         spark=SparkSettings(master="yarn", shuffle_partitions=400, driver_memory="8g"),
     )
 

@@ -134,14 +134,14 @@ class AdapterSettings:
 class CoverSettings:
     """What is generated for whom, and how it is written."""
 
-    items_per_segment: int = 48
+    items_per_segment: int = 32
     variants: int = 1
     candidates: int = 4  # images drawn per cover; the preference model keeps the best
     steps: int = 8
     guidance: float = 2.0
     personalisation: float = 1.0
     batch_size: int = 32
-    shard_size: int = 96
+    shard_size: int = 160
     segment_tolerance: float = 0.02  # cosine drift below which a segment's covers are kept
     webp_quality: int = 92
     size_pixels: int = 64

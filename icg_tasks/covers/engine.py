@@ -6,7 +6,6 @@ Legend: B images of a batch, C 3 channels, H height, W width, E encoder width, V
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from icg_tasks.covers.requests import candidate_seed
 from icg_tasks.covers.scorer import CoverScorer, Judged
 from icg_tasks.covers.selection import choose, relevance_fault
 from icg_tasks.covers.versions import ModelVersions, model_versions
+from icg_tasks.models.training.threads import one_thread
 from icg_tasks.stage import StageContext
 
 Image8 = NDArray[np.uint8]
@@ -152,17 +152,6 @@ class CoverEngine:
         if any(row.shape != zero.shape for row in rows):
             raise DataCorrupt(f"a user vector is not {len(zero)} wide, as encoder and preference model want it; re-run the day")
         return torch.from_numpy(np.stack(rows)), torch.tensor([request.scale for request in requests])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread inside: sums on the CPU then have one order on every machine of a kind; the former number afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def quantised(pixels_BCHW: Tensor) -> Image8:

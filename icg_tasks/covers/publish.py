@@ -81,16 +81,16 @@ def _collect(context: StageContext, plan: list[Row]) -> Collected:
     for shard, planned in sorted(by_shard.items()):
         found = {pair_key(row): row for row in require_shard(store, day, shard, planned)}
         for wanted in planned:
-            row = found.get(pair_key(wanted))
-            if row is None or row["request_hash"] != wanted["request_hash"]:
+            answer = found.get(pair_key(wanted))
+            if answer is None or answer["request_hash"] != wanted["request_hash"]:
                 raise DataCorrupt(
                     f"shard {shard} of {day} lacks {pair_key(wanted)}; run icg generate-covers --shard {shard} again"
                 )
-            if row["rejected"] is not None:
-                rejected[row["rejected"]] += 1
+            if answer["rejected"] is not None:
+                rejected[answer["rejected"]] += 1
                 continue
-            vectors[row["cover_id"]] = row["vector"]
-            rows.append({name: row[name] for name in COVER_MANIFEST.names})
+            vectors[answer["cover_id"]] = answer["vector"]
+            rows.append({name: answer[name] for name in COVER_MANIFEST.names})
             made += 1
     return Collected(rows=sorted(rows, key=pair_key), vectors=vectors, rejected=rejected, made=made)
 

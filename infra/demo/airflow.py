@@ -16,7 +16,7 @@ from infra.demo.options import DemoFailed, Options
 from infra.demo.processes import Service, run_logged, tail
 
 DAG_ID = "icg_daily"
-POOLS = {"gpu": (1, "stages that train or draw"), "spark": (1, "Spark jobs at a time")}
+POOLS = {"gpu": (2, "stages that train or draw: one core each here"), "spark": (1, "Spark jobs at a time")}
 _START_SECONDS = 180
 _ENDED = {"success", "failed"}
 
