@@ -1,10 +1,11 @@
 """`python -m infra.demo` (make demo): makes or reads the logs, runs the day through Airflow, shows what came out.
 
-Everything it starts is stopped again by pid, also on Ctrl-C and on failure. Exit code 0 only when every stage succeeded.
+Everything it starts is stopped again by pid, also on Ctrl-C, SIGTERM and failure. Exit code 0 only when every stage succeeded.
 """
 
 import fcntl
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ def main() -> int:
     started = time.monotonic()
     watch = MemoryWatch()
     services: list[Service] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where a shell in the background had them ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         options = read_options(sys.argv[1:])
         check_options(options)
