@@ -32,6 +32,7 @@ from icg_tasks.world.items import shelf
 from icg_tasks.world.oracle import Oracle
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 _FALLBACK_SEGMENTS = 12
 _FIRST_SEED = 60_000_000
 
@@ -135,7 +136,7 @@ def measure(settings: Settings, run_date: date, subjects: list[str]) -> dict[str
     return _summary(np.array(catalogue), np.array(score), np.array(truth)) | {"segments": float(len(groups))}
 
 
-def _scores(model: PreferenceModel, centroid: NDArray[np.float32], images: Doubles, titles: Doubles) -> Doubles:
+def _scores(model: PreferenceModel, centroid: Floats, images: Floats, titles: Floats) -> Doubles:
     users = torch.from_numpy(centroid).float().expand(len(images), -1)
     with torch.no_grad():
         found = model.score(users, torch.from_numpy(np.array(images)).float(), torch.from_numpy(np.array(titles)).float())

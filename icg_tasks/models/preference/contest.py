@@ -72,20 +72,14 @@ class Contest:
         ours = predictions[CHALLENGER]
         difference = judge.auc_difference(ours.place_free, champion.place_free) if champion else None
         canaries = self._canaries(judge, found[CHALLENGER], ours)
-        against = {name: to_json(judge.differences(ours, predictions[name])) for name in (best, NO_IMAGE)}
         figures = {
             "figures": {name: to_json(entry) for name, entry in found.items()},
             "best_baseline": best,
-            "difference_to_best_baseline": against[best],
-            "difference_to_no_image": against[NO_IMAGE],
+            "difference_to_best_baseline": to_json(judge.differences(ours, predictions[best])),
+            "difference_to_no_image": to_json(judge.differences(ours, predictions[NO_IMAGE])),
             "difference_to_champion": difference.to_json() if difference else None,
             "new_items": self._on_new_items(),
-            "canaries": {
-                "calibration_error": round(canaries.calibration_error, 6),
-                "calibration_noise": round(canaries.calibration_noise, 6),
-                "dispersion": round(canaries.dispersion, 6),
-                "own_minus_swapped_auc": canaries.own_minus_swapped.to_json(),
-            },
+            "canaries": canaries.to_json(),
             "judged_users": judge.num_users,
             "source": self.context.settings.source,
         }

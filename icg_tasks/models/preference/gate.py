@@ -4,6 +4,7 @@ Pure: figures in, decision and reason out.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from icg_tasks.config.settings import PreferenceSettings
 from icg_tasks.models.statistics import Interval
@@ -17,6 +18,15 @@ class Canaries:
     calibration_noise: float  # the part of it that luck alone would show on so few rows
     dispersion: float  # standard deviation of served scores over judged rows, in logits
     own_minus_swapped: Interval  # AUC with the user's own vector minus that with another user's
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, rounded to six digits."""
+        return {
+            "calibration_error": round(self.calibration_error, 6),
+            "calibration_noise": round(self.calibration_noise, 6),
+            "dispersion": round(self.dispersion, 6),
+            "own_minus_swapped_auc": self.own_minus_swapped.to_json(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
