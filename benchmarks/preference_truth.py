@@ -1,9 +1,9 @@
 """Does the preference model point where the embedded world's tastes point? The most telling figure of the whole pipeline.
 
 For each segment, ranks the catalogue's own covers, and fresh covers of the same subject in other looks, by the model's score of
-the centroid, and compares with the mean true logit of the segment's users. Prints one JSON line. Needs a store on which
-train-preference (and, where there, assign-segments) has run; ICG_PSEUDONYM_KEY as in the simulation.
-Run: ``python benchmarks/preference_truth.py --run-date 2026-03-10 [--set store=… --set world.seed=…]``.
+the centroid, and compares with the mean true logit of the segment's users. Prints one JSON line and writes RESULTS.md. Needs a
+store on which train-preference (and, where there, assign-segments) has run; ICG_PSEUDONYM_KEY as in the simulation.
+Run: ``python -m benchmarks.preference_truth --run-date 2026-03-10 [--set store=… --set world.seed=…]``.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.results import write_section
 from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.config import Settings, load_settings
@@ -172,6 +173,8 @@ def main() -> None:
     torch.set_num_threads(1)
     found = measure(load_settings("tiny", arguments.overrides), arguments.run_date, list(SUBJECTS[: arguments.subjects]))
     print(json.dumps({name: round(value, 4) for name, value in found.items()}))
+    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in found.items())
+    write_section("Preference model against the world's truth", f"| figure | value |\n|---|---|\n{rows}")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,10 @@ class Airflow:
             f"/api/v2/dags/{DAG_ID}/dagRuns", limit=1, logical_date_gte=_at(run_date, 0), logical_date_lte=_at(run_date, 23)
         )
         again = bool(known["total_entries"])
+        going = self._get(f"/api/v2/dags/{DAG_ID}/dagRuns", limit=20, order_by="-id", run_id_pattern=f"demo__{run_date}__")
+        for run in going["dag_runs"]:
+            if run["state"] in {"running", "queued"} and run["dag_run_id"].startswith(f"demo__{run_date}__"):
+                return str(run["dag_run_id"]), False  # left unfinished by a demo that was interrupted: it goes on by itself
         number = self._get(f"/api/v2/dags/{DAG_ID}/dagRuns", limit=1)["total_entries"]
         run_id = f"demo__{run_date}__{number + 1}"
         words = [*_cli(), "dags", "trigger", DAG_ID, "--run-id", run_id]
