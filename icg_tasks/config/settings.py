@@ -111,11 +111,11 @@ class AdapterSettings:
     alignment_steps: int = 0  # a warm start needs none
     reward_steps: int = 60
     batch_size: int = 16
-    learning_rate: float = 1.5e-4
+    learning_rate: float = 2.5e-4
     denoising_steps: int = 4  # of a sample in training and checks; served covers take covers.steps
     reward_gradient_steps: int = 4  # of those, the last that carry a gradient
     preference_weight: float = 1.0
-    relevance_weight: float = 0.7
+    relevance_weight: float = 0.5
     aesthetic_weight: float = 0.2
     denoising_weight: float = 0.2
     anchor_weight: float = 0.2
