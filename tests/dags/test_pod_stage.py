@@ -5,15 +5,26 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+_CLUSTER = """
+apiVersion: v1
+kind: Config
+current-context: nowhere
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: nobody, user: {token: none}}]
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+"""
+
 
 @pytest.fixture
-def pod_stage():
+def pod_stage(tmp_path):
     from icg_dags.pod_stage import StagePod
+
+    (tmp_path / "kubeconfig").write_text(_CLUSTER)  # the provider reads one even to describe a pod
 
     return StagePod(
         task_id="generate-covers", stage="generate-covers", run_date="2026-03-10", profile="production",
         settings="covers.steps=4 world.seed=9", shard=3, image="images.example/icg-training:0.1.0",
-        resources={"cpu": "8", "nvidia.com/gpu": "1"}, in_cluster=False,
+        resources={"cpu": "8", "nvidia.com/gpu": "1"}, in_cluster=False, config_file=str(tmp_path / "kubeconfig"),
     )  # fmt: skip
 
 

@@ -131,6 +131,8 @@ def test_garbage_day_is_refused_and_yesterdays_covers_stay(ended_day):
 def test_stage_run_again_writes_the_same_bytes(ended_day, stage):
     world, _ = ended_day
     prefixes = ("clean/", "quarantine/", "features/", "covers/", f"reports/ds={DAY}")
+    if stage == "report":  # the page tells the seconds of the other stages, and those have just been run again
+        world.done(stage)
     before = world.objects(*prefixes)
     started = time.monotonic()
     line = world.done(stage)
