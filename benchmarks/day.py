@@ -10,16 +10,20 @@ from datetime import date
 
 from benchmarks.results import write_section
 from icg_tasks.config import load_settings
-from icg_tasks.contracts.partitions import REPORTS, STAGE_RUNS, partition_prefix
-from icg_tasks.contracts.stages import DAY_IN_ORDER
+from icg_tasks.contracts.partitions import REPORTS, STAGE_RUNS, partition_prefix, stage_run_key
+from icg_tasks.contracts.stages import DAY_IN_ORDER, GENERATE_COVERS, PLAN_COVERS
 from icg_tasks.lake.store import ObjectStore, open_store
 
 
 def stages_table(store: ObjectStore, run_date: date) -> str:
     """Seconds per stage; mapped tasks are added up."""
     seconds: dict[str, list[float]] = {}
+    shards = json.loads(store.get(stage_run_key(PLAN_COVERS, run_date)))["figures"]["shards"]
+    planned = {stage_run_key(GENERATE_COVERS, run_date, str(shard)) for shard in shards}  # others are of an earlier plan
     for key in store.list(f"{STAGE_RUNS}/ds={run_date.isoformat()}/"):
         line = json.loads(store.get(key))
+        if line["stage"] == GENERATE_COVERS and key not in planned:
+            continue
         seconds.setdefault(line["stage"], []).append(float(line["seconds"]))
     rows = [
         f"| {stage} | {len(seconds[stage])} | {sum(seconds[stage]):.1f} |"

@@ -18,12 +18,17 @@ _HEAD = "# Results\n\nEach section is written by its benchmark; the command is i
 def write_section(title: str, body: str) -> None:
     """Replace or append the section ``title`` (Markdown body)."""
     text = RESULTS.read_text() if RESULTS.exists() else _HEAD
-    command = shlex.join(["python", *(word for word in sys.argv if "=" not in word or not word.startswith("store="))])
+    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *_public(sys.argv[1:])])
     stamp = f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}"
     section = f"## {title}\n\n{stamp}\n\n{body.strip()}\n"
     found = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     text = found.sub(lambda _: section + "\n", text) if found.search(text) else f"{text.rstrip()}\n\n{section}"
     RESULTS.write_text(text.rstrip() + "\n")
+
+
+def _public(words: list[str]) -> list[str]:
+    """Without the folder of this machine that a store lies in."""
+    return ["store=…" if word.startswith("store=") else word for word in words]
 
 
 def machine() -> str:
