@@ -18,7 +18,7 @@ import pyarrow as pa
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.schemas import COVER_PLAN, COVER_PLAN_SEGMENTS, EVERYONE
-from icg_tasks.contracts.stages import StageOutcome
+from icg_tasks.contracts.stages import GENERATE_COVERS, StageOutcome
 from icg_tasks.covers.requests import Vector, cover_seed, drift, request_hash, rounded
 from icg_tasks.covers.versions import ModelVersions, model_versions
 from icg_tasks.lake.partitions import find_partition, latest_partition_before, read_partition, write_partition
@@ -65,6 +65,7 @@ def run(context: StageContext) -> StageOutcome:
     _assign_shards(rows, context.settings.covers.shard_size)
     shards = sorted({row["shard"] for row in rows if row["shard"] is not None})
     _write(context, rows, chosen, versions, former)
+    _forget_former_shards(context, shards)
     new = sum(row["shard"] is not None for row in rows)
     counts = {"planned": len(rows), "kept": len(rows) - new, "new": new, "shards": len(shards)}
     counts |= {f"items_{reason}": count for reason, count in sorted(skipped.items())}
@@ -72,6 +73,15 @@ def run(context: StageContext) -> StageOutcome:
     figures = {"shards": shards, "kept_from": former.day.isoformat() if former.day else None, "versions": versions.to_json()}
     outputs = [keys.partition_prefix(name, context.run_date) for name in (keys.COVER_PLANS, keys.COVER_PLAN_SEGMENTS)]
     return StageOutcome(outputs=outputs, counts=counts, figures=figures)
+
+
+def _forget_former_shards(context: StageContext, shards: list[int]) -> None:
+    """Closing lines of shards that an earlier plan of this date had and this one has not: the report would count them."""
+    wanted = {keys.stage_run_key(GENERATE_COVERS, context.run_date, str(shard)) for shard in shards}
+    prefix = keys.stage_run_key(GENERATE_COVERS, context.run_date).removesuffix(".json")
+    for key in list(context.store.list(f"{prefix}-")):
+        if key not in wanted:
+            context.store.delete(key)
 
 
 def _check_settings(context: StageContext) -> None:

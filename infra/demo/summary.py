@@ -94,7 +94,7 @@ def print_summary(console: Console, store: ObjectStore, run_date: date, reused: 
     current = store.get_with_etag(COVERS_CURRENT)
     if current is not None:
         console.print(f"covers      {store.address('covers/v1')}", soft_wrap=True)
-        console.print(f"            current.json: {current[0].decode(errors='replace')[:160].strip()}", soft_wrap=True)
+        console.print(f"            up now: the covers of {json.loads(current[0])['ds']}", soft_wrap=True)
     for key in store.list(f"{REPORTS}/ds={run_date.isoformat()}/"):
         if key.endswith("index.html"):
             console.print(f"report page {store.address(key)}", soft_wrap=True)

@@ -143,3 +143,10 @@ def test_missing_models_and_impossible_settings_say_what_to_do(house: House) -> 
     house.settings = replace(house.settings, features=replace(house.settings.features, num_top_segments=0))
     with pytest.raises(DataMissing, match="no top item"):
         planned(house)
+
+
+def test_closing_lines_of_shards_that_are_no_more_are_forgotten(house: House) -> None:
+    key = keys.stage_run_key("generate-covers", DAY, "99")
+    house.store.put(key, b"{}")
+    planned(house)
+    assert not house.store.exists(key)
