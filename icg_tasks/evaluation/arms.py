@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.holdout import is_held_out_item
@@ -63,12 +64,19 @@ def held_out_order(item_ids: Sequence[str], seed: int) -> list[str]:
     return sorted(held_out, key=lambda item_id: hashlib.sha256(f"{seed}/{item_id}".encode()).digest())
 
 
-def deranged(count: int) -> list[int]:
-    """Whose cover each of ``count`` segments gets in the swapped arm: never its own, always the same one.
+def least_alike(vectors_SV: NDArray[np.float32]) -> list[int]:
+    """Whose cover each of S segments gets in the swapped arm: never its own, each one used once, vectors as unlike as can be.
 
-    >>> deranged(4)
-    [1, 2, 3, 0]
+    Segments that share a taste would swap nothing. The assignment with the lowest sum of cosines is optimal (Hungarian method).
+
+    >>> least_alike(np.array([[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]], dtype=np.float32))
+    [3, 2, 1, 0]
     """
+    count = len(vectors_SV)
     if count < 2:
         raise DataMissing(f"{count} segment to evaluate; a swapped cover needs at least two")
-    return [(number + 1) % count for number in range(count)]
+    units_SV = vectors_SV.astype(np.float64)
+    units_SV /= np.maximum(np.linalg.norm(units_SV, axis=1, keepdims=True), 1e-12)
+    alike_SS = units_SV @ units_SV.T
+    np.fill_diagonal(alike_SS, 4.0 * count)  # dearer than any way round it
+    return [int(other) for other in linear_sum_assignment(alike_SS)[1]]

@@ -14,7 +14,7 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import StageOutcome
-from icg_tasks.evaluation.arms import WORLD_METRICS, HeldOutItem, Segment, deranged, held_out_order
+from icg_tasks.evaluation.arms import WORLD_METRICS, HeldOutItem, Segment, held_out_order, least_alike
 from icg_tasks.evaluation.drawn import DrawnItems
 from icg_tasks.evaluation.judged import JudgedPairs
 from icg_tasks.evaluation.making import ItemImages, Studio, arm_images
@@ -31,8 +31,9 @@ def run(context: StageContext) -> StageOutcome:
     segments, studio = read_segments(context), Studio.load(context)
     made = _make_all(context, studio, segments)
     judged = JudgedPairs()
+    swaps = least_alike(np.stack([segment.vector for segment in segments]))
     for images in made:
-        for row, swapped in enumerate(deranged(len(segments))):
+        for row, swapped in enumerate(swaps):
             judged.add(studio, segments[row], images, arm_images(studio, images, segments[row], row, swapped))
     notes = _notes(context, len(made))
     if context.settings.source == WORLD:
@@ -101,7 +102,10 @@ def _make_all(context: StageContext, studio: Studio, segments: Sequence[Segment]
 
 def _notes(context: StageContext, num_items: int) -> list[str]:
     settings = context.settings.evaluation
-    notes = [f"{num_items} items that the adapter never trained on, each for every segment; all arms draw from the same seeds."]
+    notes = [
+        f"{num_items} items that the adapter never trained on, each for every segment; all arms draw from the same seeds.",
+        "Swapped is the cover of the segment whose vector is least like the segment's own, each used once.",
+    ]
     if settings.best_of != 8:
         notes.append(f"The arms called best of 8 choose among {settings.best_of} here (evaluation.best_of).")
     if num_items < settings.items_per_segment:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from icg_tasks.backbones.denoisers.conditioning import Conditioning, ConditioningShape
+from icg_tasks.backbones.denoisers.conditioning import Conditioning, ConditioningShape, join
 from icg_tasks.backbones.device import Compute
 from icg_tasks.backbones.encoder import checkpoint_folder
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
@@ -178,17 +178,27 @@ class SdxlDenoiser:
         scheduler.set_timesteps(steps, device=self.compute.device)
         latents: Tensor = noise * scheduler.init_noise_sigma
         nothing = untold.expand(len(noise))
+        both = join([told.detach(), nothing])
         for number, time in enumerate(scheduler.timesteps):
-            graded = number >= steps - gradient_steps
             seen = scheduler.scale_model_input(latents.detach(), time)
-            with torch.set_grad_enabled(graded and torch.is_grad_enabled()):
+            if number >= steps - gradient_steps and torch.is_grad_enabled():
                 said = self._predict(seen, time, told)
-            if guidance != 1.0:
+                if guidance != 1.0:
+                    with torch.no_grad():
+                        unsaid = self._predict(seen, time, nothing)
+                    said = unsaid + guidance * (said - unsaid)
+            else:
                 with torch.no_grad():
-                    unsaid = self._predict(seen, time, nothing)
-                said = unsaid + guidance * (said - unsaid)
+                    said = self._guided(seen, time, told, both, guidance)
             latents = scheduler.step(said, time, latents).prev_sample
         return latents
+
+    def _guided(self, seen: Tensor, time: Tensor, told: Conditioning, both: Conditioning, guidance: float) -> Tensor:
+        """Told and untold in one batch: a larger one is cheaper per image."""
+        if guidance == 1.0:
+            return self._predict(seen, time, told)
+        said, unsaid = self._predict(torch.cat([seen, seen]), time, both).chunk(2)
+        return unsaid + guidance * (said - unsaid)
 
     def _predict(self, noisy: Tensor, time: Tensor, told: Conditioning) -> Tensor:
         side = float(self.size_pixels)
