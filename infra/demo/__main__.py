@@ -28,11 +28,12 @@ from infra.demo.progress import Progress
 from infra.demo.summary import print_summary, stage_lines
 
 _POLL_SECONDS = 1.5
+_WIDTH = 132  # of what is written to a file or a pipe
 
 
 def main() -> int:
     """Run the demo; the exit code."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     started = time.monotonic()
     watch = MemoryWatch()
     services: list[Service] = []

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from icg_tasks.contracts.stages import DAY_IN_ORDER
 from icg_tasks.lake.store import open_store
 from infra.demo import environment, options, processes, progress, s3, summary
 from infra.demo.airflow import TaskState
@@ -162,7 +163,7 @@ def test_progress_without_a_terminal_says_each_change_once(tmp_path):
 def test_summary_shows_stages_uplift_covers_and_report(tmp_path):
     store = open_store(str(tmp_path / "store"))
     for shard in (0, 1):
-        line = {"stage": "generate-covers", "seconds": 2.5, "counts": {"covers": 10}, "figures": {"images_per_second": 8.25}}
+        line = {"stage": "generate-covers", "seconds": 2.5, "counts": {"covers": 10}, "figures": {}}
         store.put(f"runs/ds={DAY}/generate-covers-{shard}.json", json.dumps(line).encode())
     rows = [
         {"arm": arm, "metric": metric, "mean": 0.123456, "low": 0.1, "high": 0.2, "n": 144}
@@ -177,7 +178,7 @@ def test_summary_shows_stages_uplift_covers_and_report(tmp_path):
     text = (tmp_path / "out").read_text()
     for words in (
         "generate-covers x2",
-        "5.0 reused",
+        "reused",
         "covers 20",
         "0.123 [0.100, 0.200]",
         "144",
@@ -185,6 +186,15 @@ def test_summary_shows_stages_uplift_covers_and_report(tmp_path):
     ):
         assert words in text
     assert text.index("own_cover") < text.index("personalised")
+    with (tmp_path / "narrow").open("w") as sink:
+        summary.print_summary(Console(file=sink, width=80), store, DAY, set())
+    narrow = (tmp_path / "narrow").read_text()
+    assert "0.123±0.050" in narrow
+    assert "…" not in narrow
+
+
+def test_every_stage_of_the_day_has_something_to_tell():
+    assert set(summary.TOLD) >= set(DAY_IN_ORDER)
 
 
 def test_every_arm_of_the_issue_has_its_row():
