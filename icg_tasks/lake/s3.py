@@ -75,8 +75,11 @@ class S3Store:
         return self._put(key, data, IfNoneMatch="*")
 
     def put_if_match(self, key: str, data: bytes, etag: str) -> bool:
-        """If-Match — False when the version has changed or gone."""
-        return self._put(key, data, IfMatch=etag)
+        """If-Match — False when the version has changed or gone.
+
+        Refused with the etag as it was given, it is tried without its quotes: Ceph's gateway compares with those left off.
+        """
+        return self._put(key, data, IfMatch=etag) or self._put(key, data, IfMatch=etag.strip('"'))
 
     def exists(self, key: str) -> bool:
         """Whether there is an object."""
