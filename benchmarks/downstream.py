@@ -1,9 +1,9 @@
-"""What covers are worth to a recommender that reads them: real readers (classics) or the embedded world, held out by reader and day.
+"""What covers are worth to a recommender that reads them, on real readers (classics) or the embedded world.
 
-Trains recommenders on the clicks of a finished day's store and asks them for what held-out readers clicked later: with the items'
-own covers, unpersonalised and personalised ones (drawn here by the day's champions), covers of wrong items and of random segments,
-and none; popularity and EASE beside them. Writes RESULTS.md and one JSON line. Drawn covers are kept in the work folder.
-Run: ``python -m benchmarks.downstream --run-date 2026-03-10 --set store=… [--set source=classics] [--items 300] [--segments 6]``.
+Trains recommenders on the clicks of a finished day's store and asks them for what held-out readers clicked later: with the
+items' own covers, unpersonalised and personalised ones (drawn here by the day's champions), covers of wrong items and of
+random segments, and none; popularity and EASE beside them. Writes RESULTS.md and prints one JSON line; covers drawn are kept.
+Run: ``python -m benchmarks.downstream --run-date 2026-03-10 --set store=… [--set source=classics] [--items 300]``.
 """
 
 import argparse

@@ -29,8 +29,8 @@ class Clicks:
 class Split:
     """Clicks of days before ``cut`` are known; held-out readers are asked for what they clicked on it or later.
 
-    ``known_UI`` covers all readers, training uses the rows of ``train_U``. Rows of ``target_UI`` are filled for ``test_U`` only;
-    an item known is never a target.
+    ``known_UI`` covers all readers, training uses the rows of ``train_U``. ``target_UI`` is filled for test and validation
+    readers only; an item known is never a target.
     """
 
     cut: int
@@ -65,8 +65,8 @@ def split_clicks(clicks: Clicks, *, known_share: float = 0.7, min_known: int = 2
     train = ~held_out & enough & ~validating
     if not train.any() or not tested.any() or not validating.any():
         raise DataMissing(
-            f"{int(train.sum())} readers to learn from, {int(validating.sum())} to stop by and {int(tested.sum())} held out with a "
-            f"click on day {cut} or later; simulate or ingest more readers or days"
+            f"{int(train.sum())} readers to learn from, {int(validating.sum())} to stop by and {int(tested.sum())} held out "
+            f"with a click on day {cut} or later; simulate or ingest more readers or days"
         )
     later[~(tested | validating)] = False
     return Split(

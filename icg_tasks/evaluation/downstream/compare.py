@@ -1,6 +1,6 @@
 """The downstream table: recommenders that read own, unpersonalised, personalised or wrong covers, and baselines that read none.
 
-Every reader's segment is told from known clicks alone: what a held-out reader clicked later decides nothing. Knows matrices only.
+Every reader's segment is told from known clicks alone: what a held-out reader clicked later decides nothing. Knows matrices.
 Legend: U readers, I items, S segments, E image vector, T title vector, V = E + T item vector.
 """
 

@@ -22,7 +22,7 @@ _EASE_REGULARISATIONS = (20.0, 100.0, 500.0, 2500.0)
 
 def popularity_scores(split: Split) -> Doubles:
     """Scores [I]: how many training readers clicked each item."""
-    return split.known_UI[split.train_U].sum(axis=0).astype(np.float64)
+    return np.asarray(split.known_UI[split.train_U].sum(axis=0), dtype=np.float64)
 
 
 def ease_scores(split: Split, users_U: NDArray[np.int64]) -> Doubles:
@@ -69,7 +69,8 @@ class ContentRecommender(nn.Module):
         """Logits [B, I] for readers who share the features; a reader without known items gets popularity."""
         share_BI = known_BI / known_BI.sum(dim=1, keepdim=True).clamp(min=1)
         taste_BR = self.taste(share_BI @ features_IF)
-        return taste_BR @ self.look(features_IF).T + self.bias_I
+        logits_BI: Tensor = taste_BR @ self.look(features_IF).T + self.bias_I
+        return logits_BI
 
 
 def content_scores(
@@ -77,7 +78,7 @@ def content_scores(
 ) -> Doubles:
     """Scores [len(users_U), I] of a content recommender trained on the split.
 
-    ``features_SIF`` are the items as each segment sees them (S = 1 where all see the same), ``segment_U`` every reader's segment.
+    ``features_SIF`` are the items as each segment sees them (S = 1: all see the same), ``segment_U`` every reader's segment.
     Trained by leaving one known click out and guessing it among all items (softmax); early stopping on validation readers.
     """
     torch.manual_seed(settings.seed)
@@ -103,7 +104,7 @@ def content_scores(
             logits_BI = model(known_BI, features[segment_U[rows_B[0]]])
             logits_BI = logits_BI.masked_fill(known_BI > 0, -torch.inf)
             optimiser.zero_grad()
-            functional.cross_entropy(logits_BI, torch.from_numpy(left_out_B)).backward()
+            functional.cross_entropy(logits_BI, torch.from_numpy(left_out_B)).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         found = _validated(split, scores(split.validation_U))
         worse = 0 if found > best else worse + 1
