@@ -10,14 +10,16 @@ from icg_tasks.contracts.errors import SettingsError
 
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _DEVICES = ("auto", "cpu", "cuda")
+_ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """A device, and whether matrix products run in bfloat16 (weights and sums stay float32 on the CPU)."""
+    """A device, whether products run in bfloat16 (weights and sums stay float32 on the CPU), how attention is computed."""
 
     device: torch.device
     bfloat16: bool
+    attention: str = "sdpa"  # transformers' name of the language model's implementation
 
     @property
     def frozen_dtype(self) -> torch.dtype:
@@ -39,11 +41,14 @@ def choose_compute(backbones: BackboneSettings) -> Compute:
         raise SettingsError(f"backbones.precision={backbones.precision!r}; expected {', '.join(_PRECISIONS)}")
     if backbones.device not in _DEVICES:
         raise SettingsError(f"backbones.device={backbones.device!r}; expected {', '.join(_DEVICES)}")
+    if backbones.attention not in _ATTENTIONS:
+        raise SettingsError(f"backbones.attention={backbones.attention!r}; expected {', '.join(_ATTENTIONS)}")
     if backbones.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("backbones.device=cuda, but torch finds no CUDA device; set backbones.device=auto")
     on_cuda = backbones.device != "cpu" and torch.cuda.is_available()
     half = backbones.precision == "bfloat16" or (backbones.precision == "auto" and _multiplies_bfloat16(on_cuda))
-    return Compute(device=torch.device("cuda" if on_cuda else "cpu"), bfloat16=half)
+    device = torch.device("cuda" if on_cuda else "cpu")
+    return Compute(device=device, bfloat16=half, attention=backbones.attention)
 
 
 def _multiplies_bfloat16(on_cuda: bool) -> bool:

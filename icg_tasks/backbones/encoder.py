@@ -5,9 +5,7 @@ safetensors only. Knows no data set and no stage. Legend: B batch, C 3, H height
 P image patches, D width of the tower.
 """
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +15,10 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from icg_tasks.backbones.checkpoint import checkpoint_folder, checkpoint_identity
 from icg_tasks.backbones.images import Preprocessing, pil_to_pixels
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _MAX_CONTEXT = 4_096
 
 
@@ -119,32 +117,3 @@ class DualEncoder:
     def preprocess_pil(self, images: Sequence[Image.Image]) -> Tensor:
         """PIL images of any sizes to normalised pixel values [B, 3, height, width] on the CPU."""
         return torch.cat([self.preprocessing.apply(pil_to_pixels(image)) for image in images])
-
-
-def checkpoint_folder(checkpoint: str) -> Path:
-    """The checkpoint's local folder; a hub id is fetched once (safetensors and configs only). Raises DataMissing."""
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(checkpoint, allow_patterns=list(_WANTED)))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise DataMissing(
-            f"checkpoint {checkpoint!r} is no local folder and cannot be fetched ({error}); name a folder, or a hub id that is "
-            "in the local cache or reachable (HF_HUB_OFFLINE=0)"
-        ) from error
-
-
-def checkpoint_identity(folder: Path) -> str:
-    """A hash of everything that decides the vectors: weights, configs, tokenizer. 16 hex digits, the same on every machine."""
-    paths = sorted(path for pattern in _WANTED for path in folder.glob(pattern))
-    if not any(path.suffix == ".safetensors" for path in paths):
-        raise DataMissing(f"{folder}: no safetensors weights there; convert the checkpoint (nothing pickled is ever read)")
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as handle:
-            digest.update(path.name.encode() + b"\0" + hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()[:16]

@@ -28,9 +28,9 @@ def production() -> Settings:
         source="platform",
         intake=IntakeSettings(catch_up_days=3),
         backbones=BackboneSettings(
-            encoder="openai/clip-vit-large-patch14",
-            language_model="Qwen/Qwen2.5-VL-3B-Instruct",
-            denoiser="stabilityai/stable-diffusion-xl-base-1.0",
+            encoder="openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41",
+            language_model="Qwen/Qwen2.5-VL-3B-Instruct@66285546d2b821cf421d4f5eb2576359d3770cd3",
+            denoiser="stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",
             aesthetic="",
             warm_adapter="",
         ),

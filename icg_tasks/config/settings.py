@@ -45,17 +45,19 @@ class IntakeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSettings:
-    """Checkpoints by local folder or hub id; ``zoo:`` stands for the shipped tiny stack's folder."""
+    """Checkpoints by local folder or pinned hub id (owner/name@revision); ``zoo:`` is the shipped tiny stack's folder."""
 
     encoder: str = "zoo:dual_encoder"
     language_model: str = "zoo:language_model"
     language_family: str = "qwen2_5_vl"
     denoiser: str = "zoo:denoiser"
     denoiser_family: str = "sdxl"
-    aesthetic: str = "zoo:aesthetic"
+    aesthetic: str = "zoo:aesthetic"  # a folder, or a safetensors file of the public predictor's shape; empty: none
+    judges: str = ""  # of adapter.more_rewards: NAME=CHECKPOINT (or CHECKPOINT+HEAD.safetensors), comma-separated
     warm_adapter: str = "zoo:adapter"  # empty: start from nothing
     precision: str = "auto"  # auto | float32 | bfloat16
     device: str = "auto"  # auto | cpu | cuda
+    attention: str = "sdpa"  # of the language model: sdpa | eager | flash_attention_2 | flex_attention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ class AdapterSettings:
     preference_weight: float = 1.0
     relevance_weight: float = 0.5
     aesthetic_weight: float = 0.2
+    more_rewards: str = ""  # beside these three, with judges of their own: NAME=weight, comma-separated
     denoising_weight: float = 0.2
     anchor_weight: float = 0.2
     dispersion_weight: float = 0.1

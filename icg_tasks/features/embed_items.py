@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from icg_tasks.backbones.encoder import DualEncoder, checkpoint_folder, checkpoint_identity
+from icg_tasks.backbones.checkpoint import checkpoint_folder, checkpoint_identity
+from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.backbones.images import decode_image
 from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.backbones.onnx_session import OnnxEncoder, open_onnx_encoder

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from icg_tasks.backbones.encoder import DualEncoder, checkpoint_folder, checkpoint_identity
+from icg_tasks.backbones.checkpoint import checkpoint_folder, checkpoint_identity
+from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.backbones.onnx_session import OnnxEncoder, open_onnx_encoder
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, IcgError
 from tests.features.tiny_encoder import make_encoder
