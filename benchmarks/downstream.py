@@ -24,7 +24,7 @@ from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.covers.engine import CoverEngine, CoverRequest
 from icg_tasks.covers.requests import rounded
 from icg_tasks.evaluation.downstream.clicks import Clicks, split_clicks
-from icg_tasks.evaluation.downstream.compare import Covers, downstream_rows, segments_from_known
+from icg_tasks.evaluation.downstream.compare import Covers, downstream_rows, segments_from_early
 from icg_tasks.evaluation.downstream.ranking import RANKING_METRICS
 from icg_tasks.lake.partitions import list_partition_dates, read_partition
 from icg_tasks.lake.store import open_store
@@ -48,7 +48,7 @@ def main() -> None:
     clicks = read_clicks(context, given.items)
     split = split_clicks(clicks)
     vectors_IV, centroids_SV = item_vectors(context, clicks.item_ids), segment_vectors(context, given.segments)
-    segment_U = segments_from_known(split, vectors_IV, centroids_SV)
+    segment_U = segments_from_early(split, vectors_IV, centroids_SV)
     width = vectors_IV.shape[1] // 2
     plain_IE, personal_SIE = drawn_vectors(context, clicks.item_ids, centroids_SV)
     covers = Covers(title_IT=vectors_IV[:, width:], own_IE=vectors_IV[:, :width], plain_IE=plain_IE, personal_SIE=personal_SIE)
@@ -96,7 +96,8 @@ def item_vectors(context: StageContext, item_ids: list[str]) -> Floats:
     missing = [item_id for item_id in item_ids if item_id not in rows]
     if missing:
         raise DataCorrupt(f"{len(missing)} clicked items without vector, first {missing[0]}; run embed-items again")
-    vectors = vector_matrix(table["vector"].combine_chunks())
+    width = len(table["vector"][0]) if len(table) else 0
+    vectors = vector_matrix(table["vector"], width, f"{keys.ITEM_FEATURES} for {context.run_date}")
     return np.asarray(vectors[[rows[item_id] for item_id in item_ids]], dtype=np.float32)
 
 

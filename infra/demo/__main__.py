@@ -31,14 +31,24 @@ _POLL_SECONDS = 1.5
 _WIDTH = 132  # of what is written to a file or a pipe
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(*_: object) -> None:
+    """The first signal interrupts; while everything is being stopped, a second one would leave something running."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run the demo; the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     started = time.monotonic()
     watch = MemoryWatch()
     services: list[Service] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where a shell in the background had them ignored
-        signal.signal(number, signal.default_int_handler)
+    for number in _STOPS:  # also where a shell in the background had them ignored
+        signal.signal(number, _interrupt)
     try:
         options = read_options(sys.argv[1:])
         check_options(options)

@@ -29,11 +29,16 @@ class Clicks:
 class Split:
     """Clicks of days before ``cut`` are known; held-out readers are asked for what they clicked on it or later.
 
+    ``early_UI`` are the known clicks of days before ``early_cut``: a reader's segment is told from them, training guesses known
+    clicks after them. Told from the click to be guessed, a segment would give it away.
+
     ``known_UI`` covers all readers, training uses the rows of ``train_U``. ``target_UI`` is filled for test and validation
     readers only; an item known is never a target.
     """
 
+    early_cut: int
     cut: int
+    early_UI: NDArray[np.bool_]
     known_UI: NDArray[np.bool_]
     target_UI: NDArray[np.bool_]
     train_U: Rows
@@ -41,28 +46,28 @@ class Split:
     test_U: Rows
 
 
-def split_clicks(clicks: Clicks, *, known_share: float = 0.7, min_known: int = 2) -> Split:
+def split_clicks(clicks: Clicks, *, early_share: float = 0.45, known_share: float = 0.7) -> Split:
     """Split by reader (``contracts.holdout``, as the preference model's training has it) and by day.
 
-    ``known_share`` of all clicks lie before the cut. Readers with fewer than ``min_known`` known clicks are left out; so are
-    held-out readers without a later one.
+    ``known_share`` of all clicks lie before the cut, ``early_share`` before the early cut. Readers without an early click are
+    left out; so are training readers without a known click after it, and held-out readers without a later one.
 
     Raises:
         DataMissing: no reader is left to learn from or to ask.
     """
     count = (len(clicks.user_ids), len(clicks.item_ids))
     cut = _cut(clicks.day_N, known_share)
-    early = clicks.day_N < cut
-    known, later = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    known[clicks.user_N[early], clicks.item_N[early]] = True
-    later[clicks.user_N[~early], clicks.item_N[~early]] = True
+    early_cut = min(_cut(clicks.day_N, early_share), cut - 1)
+    early, known, later = (np.zeros(count, dtype=bool) for _ in range(3))
+    for days, matrix in ((clicks.day_N < early_cut, early), (clicks.day_N < cut, known), (clicks.day_N >= cut, later)):
+        matrix[clicks.user_N[days], clicks.item_N[days]] = True
     later &= ~known
     held_out = np.array([is_held_out_user(user_id) for user_id in clicks.user_ids])
-    enough = known.sum(axis=1) >= min_known
+    enough = early.any(axis=1)
     asked = enough & later.any(axis=1)
     tested = held_out & asked
     validating = ~held_out & asked & (np.arange(count[0]) % 10 == 0)
-    train = ~held_out & enough & ~validating
+    train = ~held_out & enough & ~validating & (known & ~early).any(axis=1)
     if not train.any() or not tested.any() or not validating.any():
         raise DataMissing(
             f"{int(train.sum())} readers to learn from, {int(validating.sum())} to stop by and {int(tested.sum())} held out "
@@ -70,7 +75,9 @@ def split_clicks(clicks: Clicks, *, known_share: float = 0.7, min_known: int = 2
         )
     later[~(tested | validating)] = False
     return Split(
+        early_cut=early_cut,
         cut=cut,
+        early_UI=early,
         known_UI=known,
         target_UI=later,
         train_U=np.flatnonzero(train),

@@ -1,6 +1,6 @@
 """The downstream table: recommenders that read own, unpersonalised, personalised or wrong covers, and baselines that read none.
 
-Every reader's segment is told from known clicks alone: what a held-out reader clicked later decides nothing. Knows matrices.
+Every reader's segment is told from early clicks alone: what a held-out reader clicked later decides nothing. Knows matrices.
 Legend: U readers, I items, S segments, E image vector, T title vector, V = E + T item vector.
 """
 
@@ -47,11 +47,11 @@ class Covers:
     personal_SIE: Floats
 
 
-def segments_from_known(split: Split, vectors_IV: Floats, centroids_SV: Floats) -> Rows:
-    """Each reader's segment [U]: the centroid nearest (cosine) to the mean of the known items' vectors less the mean item's."""
+def segments_from_early(split: Split, vectors_IV: Floats, centroids_SV: Floats) -> Rows:
+    """Each reader's segment [U]: the centroid nearest (cosine) to the mean of the early clicks, less the mean item."""
     about_IV = vectors_IV - vectors_IV.mean(axis=0)
-    known = split.known_UI.astype(np.float32)
-    taste_UV = known @ about_IV / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    early = split.early_UI.astype(np.float32)
+    taste_UV = early @ about_IV / np.maximum(early.sum(axis=1, keepdims=True), 1)
     centred_SV = centroids_SV / np.maximum(np.linalg.norm(centroids_SV, axis=1, keepdims=True), 1e-12)
     return np.asarray((taste_UV @ centred_SV.T).argmax(axis=1), dtype=np.int64)
 

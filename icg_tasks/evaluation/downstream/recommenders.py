@@ -79,7 +79,8 @@ def content_scores(
     """Scores [len(users_U), I] of a content recommender trained on the split.
 
     ``features_SIF`` are the items as each segment sees them (S = 1: all see the same), ``segment_U`` every reader's segment.
-    Trained by leaving one known click out and guessing it among all items (softmax); early stopping on validation readers.
+    Trained by leaving out one known click that is not early and guessing it among all items (softmax); early stopping on
+    validation readers.
     """
     torch.manual_seed(settings.seed)
     features = _standardised(features_SIF)
@@ -120,7 +121,7 @@ def _epoch(
 ) -> Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Batches (reader, known item to leave out); one per training reader, each batch within one segment, in random order."""
     order = rng.permutation(split.train_U)
-    noise_UI = rng.random((len(order), split.known_UI.shape[1])) * split.known_UI[order]
+    noise_UI = rng.random((len(order), split.known_UI.shape[1])) * (split.known_UI & ~split.early_UI)[order]
     left_out = noise_UI.argmax(axis=1)
     batches = []
     for segment in np.unique(segment_U[order]):
@@ -135,7 +136,10 @@ def _validated(split: Split, score_UI: Doubles) -> float:
 
 
 def _standardised(features_SIF: Floats) -> Tensor:
-    """Mean 0 over items and segments, mean square 1 over everything (a constant feature stays 0)."""
+    """Mean 0 over the items as each segment sees them, mean square 1 over everything (a constant feature stays 0).
+
+    A look that all covers of a segment share says nothing about an item; left in, it would drown what does.
+    """
     features = torch.from_numpy(features_SIF.astype(np.float32))
-    features = features - features.mean(dim=(0, 1))
+    features = features - features.mean(dim=1, keepdim=True)
     return features / features.square().mean().sqrt().clamp(min=1e-6)

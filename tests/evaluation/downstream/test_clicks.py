@@ -31,6 +31,9 @@ def test_readers_and_days_are_both_held_out() -> None:
     assert set(np.flatnonzero(split.target_UI.any(axis=1))) == asked
     for user, item, day in zip(given.user_N, given.item_N, given.day_N, strict=True):
         assert split.known_UI[user, item] == (day < split.cut)
+        assert split.early_UI[user, item] == (day < split.early_cut)
+    assert split.early_cut < split.cut
+    assert (split.known_UI & ~split.early_UI)[split.train_U].any(axis=1).all()
     assert 0.6 < (given.day_N < split.cut).mean() < 0.9
 
 

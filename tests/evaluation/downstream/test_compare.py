@@ -14,7 +14,7 @@ from icg_tasks.evaluation.downstream.compare import (
     WRONG_ITEM,
     Covers,
     downstream_rows,
-    segments_from_known,
+    segments_from_early,
 )
 from icg_tasks.evaluation.downstream.ranking import NDCG, RANKING_METRICS
 
@@ -76,11 +76,11 @@ def test_learned_recommenders_beat_popularity(tables) -> None:
         assert tables[True][arm, NDCG]["mean"] > tables[True][POPULARITY, NDCG]["mean"] + 0.05
 
 
-def test_segments_come_from_what_is_known_alone() -> None:
+def test_segments_come_from_early_clicks_alone() -> None:
     split, covers, look_U = world(look_matters=True)
     centroids = np.eye(LOOKS, dtype=np.float32) - 1 / LOOKS
-    found = segments_from_known(split, covers.own_IE, centroids)
-    agreement = (found == look_U)[split.known_UI.any(axis=1)].mean()
-    assert agreement > 0.6
-    blind = Split(**{**vars(split), "target_UI": np.zeros_like(split.target_UI)})
-    assert np.array_equal(found, segments_from_known(blind, covers.own_IE, centroids))
+    found = segments_from_early(split, covers.own_IE, centroids)
+    agreement = (found == look_U)[split.early_UI.any(axis=1)].mean()
+    assert agreement > 0.55
+    blind = Split(**{**vars(split), "target_UI": np.zeros_like(split.target_UI), "known_UI": split.early_UI})
+    assert np.array_equal(found, segments_from_early(blind, covers.own_IE, centroids))
