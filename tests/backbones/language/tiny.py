@@ -73,8 +73,12 @@ def write(folder: Path, model: Any, words: Any, pictures: Any) -> None:
     generator = torch.Generator().manual_seed(17)
     with torch.no_grad():
         for _, weight in sorted(model.named_parameters()):
-            deviation = 0.5 * weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.05
-            weight.add_(torch.randn(weight.shape, generator=generator) * deviation - (weight if weight.ndim > 1 else 0))
+            drawn = torch.randn(weight.shape, generator=generator)
+            if weight.ndim > 1:
+                weight.copy_(drawn * 0.5 * weight[0].numel() ** -0.5)
+            else:
+                start = weight[0] if bool((weight == weight[0]).all()) else 0.0  # gains begin at one, other vectors anywhere
+                weight.copy_(start + drawn * 0.05)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     pictures.save_pretrained(folder)
