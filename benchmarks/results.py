@@ -27,8 +27,8 @@ def write_section(title: str, body: str) -> None:
 
 
 def _public(words: list[str]) -> list[str]:
-    """Without the folder of this machine that a store lies in."""
-    return ["store=…" if word.startswith("store=") else word for word in words]
+    """Without the folders of this machine that store and work lie in."""
+    return [re.sub(r"^(store|work_folder)=.*", r"\1=…", word) for word in words]
 
 
 def machine() -> str:
