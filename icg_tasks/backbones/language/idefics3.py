@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from PIL import Image
 from transformers import Idefics3ForConditionalGeneration, Idefics3ImageProcessorPil
 
+from icg_tasks.backbones.device import Compute
 from icg_tasks.backbones.language.prefix import PrefixReader, Prompts, bounded
 from icg_tasks.contracts.errors import DataCorrupt
 
@@ -21,7 +22,15 @@ class Idefics3(PrefixReader):
 
     model_class: ClassVar[Any] = Idefics3ForConditionalGeneration
     processor_class: ClassVar[Any] = Idefics3ImageProcessorPil
-    marks: ClassVar[tuple[str, ...]] = ("<fake_token_around_image>", "<global-img>", "<image>", "<end_of_utterance>")
+    marks: ClassVar[tuple[str, ...]] = ("<fake_token_around_image>", "<image>", "<end_of_utterance>")
+
+    def __init__(self, model: Any, tokenizer: Any, processor: Any, compute: Compute) -> None:
+        super().__init__(model, tokenizer, processor, compute)
+        if tokenizer.bos_token_id is None:
+            raise DataCorrupt(
+                f"{tokenizer.name_or_path}: expected a tokenizer with a bos_token, with which {type(self).__name__}'s prompts "
+                "begin, found none; name an instruction-tuned checkpoint of this very family"
+            )
 
     @property
     def language_module(self) -> Any:
@@ -43,8 +52,6 @@ class Idefics3(PrefixReader):
         return Prompts(rows=[self._prompt(title) for title in titles], pictures={"pixel_values": seen["pixel_values"]})
 
     def _prompt(self, title: str) -> list[int]:
-        if self.tokenizer.bos_token_id is None:
-            raise DataCorrupt(f"{self.model.config.model_type}: the tokenizer names no bos_token, with which prompts begin")
         pads = [self.image_token] * int(self.model.model.image_seq_len)
         picture = [*self.ids("<fake_token_around_image><global-img>"), *pads, *self.ids("<fake_token_around_image>")]
         question = [int(self.tokenizer.bos_token_id), *self.ids("User:"), *picture, *self.words(title)]

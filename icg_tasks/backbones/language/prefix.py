@@ -51,6 +51,7 @@ class PrefixReader(ABC):
         self.embedding_deviation = float(model.get_input_embeddings().weight.float().std())
         self.image_token = int(model.config.image_token_id)
         self._special = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._special |= {self.ids(mark)[0]: mark for mark in self.marks}  # whatever the checkpoint calls them
 
     @classmethod
     def load(cls, checkpoint: str, compute: Compute) -> Self:

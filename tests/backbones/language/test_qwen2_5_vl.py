@@ -44,6 +44,14 @@ def test_a_batch_equals_single_items_whatever_their_lengths(reader: LanguageMode
     assert (together[0] - together[1]).abs().max() > 0.01  # and items do differ
 
 
+def test_the_shipped_model_says_what_the_shipped_adapters_learned_from(reader: LanguageModel) -> None:
+    """States recorded when they were trained; a change here makes every adapter worthless."""
+    states = reader.states(reader.read(TITLES[:2], pictures()[:2], 5), tokens(reader))
+    recorded = [[-0.0980, 1.4457, -0.1690, -1.9681], [0.4552, -0.8949, 2.5308, -2.3780], [0.4311, -1.3230, 1.0546, -1.2648]]
+    found = torch.stack([states[0, 0, :4], states[0, 4, :4], states[1, 2, :4]])
+    assert torch.allclose(found, torch.tensor(recorded), atol=2e-3)
+
+
 def test_a_reading_can_be_used_again_and_again(reader: LanguageModel) -> None:
     reading = reader.read(TITLES[:2], pictures()[:2], 5)
     first = reader.states(reading, tokens(reader))

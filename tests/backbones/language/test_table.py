@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from icg_tasks.backbones.device import choose_compute
+from icg_tasks.backbones.language.prefix import PrefixReader
 from icg_tasks.backbones.language.reading import LanguageModel
 from icg_tasks.backbones.language.table import LANGUAGE_FAMILIES, open_language_model
 from icg_tasks.config.settings import BackboneSettings
@@ -113,3 +114,18 @@ def test_a_tokenizer_or_image_processor_that_is_not_there_or_not_its_own(copy: P
     (copy / "preprocessor_config.json").unlink()
     with pytest.raises(DataMissing, match="expected the tokenizer and image processor of SmolVLM"):
         opened("smolvlm", copy)
+
+
+def test_a_mark_that_the_tokenizer_does_not_call_special_is_guarded_all_the_same(tiny_folder: Folder, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder("llava_onevision"), tmp_path / "llava"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        state = json.loads((folder / name).read_text())
+        for token in state.get("added_tokens", []):
+            token["special"] = token["content"] != "<image>"
+        if "extra_special_tokens" in state:
+            state["extra_special_tokens"] = [token for token in state["extra_special_tokens"] if token != "<image>"]
+        (folder / name).write_text(json.dumps(state))
+    reader = opened("llava_onevision", folder)
+    assert isinstance(reader, PrefixReader)
+    assert not reader.tokenizer.added_tokens_decoder[reader.image_token].special
+    assert reader.image_token not in reader.words("a <image> of a boat")
