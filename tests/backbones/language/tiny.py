@@ -111,7 +111,7 @@ def _qwen(folder: Path, version: str, vision: dict[str, Any], extra_text: dict[s
 
 
 def qwen2_vl(folder: Path) -> None:
-    _qwen(folder, "Qwen2VL", {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2}, {})
+    _qwen(folder, "Qwen2VL", {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2}, {"bos_token_id": None, "eos_token_id": 2})
 
 
 def qwen2_5_vl(folder: Path) -> None:
