@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from icg_tasks.backbones.encoder import DualEncoder
-from icg_tasks.contracts.errors import DataCorrupt
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "none": nn.Identity}
 _LAYER_NAME = re.compile(r"^(?:[A-Za-z_]+\.)*(\d+)\.(weight|bias)$")
@@ -37,16 +37,20 @@ class AestheticHead(nn.Module):
     def load(cls, folder: Path | str) -> "AestheticHead":
         """From ``model.safetensors`` with keys ``….<number>.weight`` and ``….bias``, layers in the order of their numbers.
 
-        ``config.json`` may name ``feature_layer`` and ``activation`` (gelu, relu, none); without it the folder is the public
-        predictor: final embedding, no activation. Raises DataCorrupt where the files do not make a head.
+        ``config.json`` may name ``feature_layer`` and ``activation`` (gelu, relu, none); without it, or where a safetensors
+        file is named itself, it is the public predictor: final embedding, no activation. Raises DataMissing where nothing is
+        there, DataCorrupt where the files do not make a head.
         """
         path = Path(folder)
+        weights = path if path.is_file() else path / _WEIGHTS
+        if not weights.is_file():
+            raise DataMissing(f"aesthetic head {path}: expected {_WEIGHTS} there, or a safetensors file; found neither")
         try:
             config: dict[str, Any] = json.loads((path / _CONFIG).read_text()) if (path / _CONFIG).is_file() else {}
-            size = (path / _WEIGHTS).stat().st_size
+            size = weights.stat().st_size
             if size > _MAX_BYTES:
-                raise ValueError(f"{_WEIGHTS} has {size} bytes, more than any head needs")
-            layers = _linear_layers(safetensors.torch.load_file(path / _WEIGHTS))
+                raise ValueError(f"{weights.name} has {size} bytes, more than any head needs")
+            layers = _linear_layers(safetensors.torch.load_file(weights))
             layer = config.get("feature_layer")
             head = cls(layers, str(config.get("activation", "none")), None if layer is None else int(layer))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -3,9 +3,10 @@
 Knows models; no data set and no weight. Legend: B images, C 3, H height, W width, E encoder width, P patches, D tower width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,15 +24,23 @@ class RewardInputError(IcgError):
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModels:
-    """The frozen judges. ``aesthetic`` is None where settings name none; ``preference`` where none is trained yet."""
+    """The frozen judges. ``aesthetic`` is None where settings name none; ``preference`` where none is trained yet.
+
+    ``judges`` are those that rewards bring themselves, by the reward's name (``chosen.open_judges``).
+    """
 
     encoder: DualEncoder
     aesthetic: AestheticHead | None = None
     preference: PreferenceModel | None = None
+    judges: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, backbones: BackboneSettings, preference_folder: Path | None, device: torch.device | str = "cpu"
+        cls,
+        backbones: BackboneSettings,
+        preference_folder: Path | None,
+        device: torch.device | str = "cpu",
+        judges: Mapping[str, Any] | None = None,
     ) -> "RewardModels":
         """The encoder and head that settings name and the preference model of a folder, on one device."""
         from icg_tasks.backbones.locate import resolve_checkpoint
@@ -47,7 +56,7 @@ class RewardModels:
                 f"the preference model in {preference_folder} takes vectors of encoder {preference.encoder}, settings name "
                 f"encoder {encoder.identity}; run embed-items and train-preference again with this encoder"
             )
-        return cls(encoder=encoder, aesthetic=head, preference=preference)
+        return cls(encoder=encoder, aesthetic=head, preference=preference, judges=judges or {})
 
     def titles(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors of titles [B, E], on the encoder's device."""
@@ -73,6 +82,7 @@ class RewardContext:
     title_vectors: Tensor  # [B, E], unit
     user_vectors: Tensor  # [B, 2E]; zeros = nobody special
     reward_cap: float = 3.0  # where the preference reward saturates, in deviations of served scores
+    titles: Sequence[str] = ()  # B of them, where a reward reads titles with a judge of its own
     _last: _Sight | None = field(default=None, init=False, repr=False)
 
     def image_vectors(self, images_BCHW: Tensor) -> Tensor:
@@ -88,11 +98,30 @@ class RewardContext:
             )
         return states
 
+    def judge(self, name: str) -> Any:
+        """The judge that a reward brings; raises DataMissing where it is not loaded."""
+        if name not in self.models.judges:
+            raise DataMissing(
+                f"reward {name} needs a judge of its own and none is loaded; name its checkpoint (backbones.judges={name}=…) "
+                f"and give the reward a weight (adapter.more_rewards={name}=…)"
+            )
+        return self.models.judges[name]
+
+    def texts(self, images_BCHW: Tensor) -> Sequence[str]:
+        """Titles [B] as they are written; raises RewardInputError where the context has other than one for each image."""
+        self.check(images_BCHW)
+        if len(self.titles) != len(images_BCHW):
+            raise RewardInputError(
+                f"{len(images_BCHW)} images with {len(self.titles)} titles as text; a reward that reads titles itself needs "
+                "RewardContext(titles=…), one for each image"
+            )
+        return self.titles
+
     def _seen(self, images_BCHW: Tensor) -> "_Sight":
         """One pass of the encoder serves all rewards of the same images."""
         graded = torch.is_grad_enabled()
         if self._last is None or self._last.images is not images_BCHW or self._last.graded != graded:
-            self._check(images_BCHW)
+            self.check(images_BCHW)
             encoder, head = self.models.encoder, self.models.aesthetic
             if head is not None and head.feature_layer is not None:
                 vectors, states = encoder.image_outputs(images_BCHW, head.feature_layer)
@@ -102,7 +131,8 @@ class RewardContext:
                 self._last = _Sight(images=images_BCHW, graded=graded, vectors=vectors, states=None)
         return self._last
 
-    def _check(self, images_BCHW: Tensor) -> None:
+    def check(self, images_BCHW: Tensor) -> None:
+        """Raise RewardInputError where images and context have other shapes."""
         rows = {"images": len(images_BCHW), "title_vectors": len(self.title_vectors), "user_vectors": len(self.user_vectors)}
         if images_BCHW.ndim != 4 or images_BCHW.shape[1] != 3 or len(set(rows.values())) != 1:
             raise RewardInputError(

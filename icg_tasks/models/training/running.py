@@ -1,10 +1,17 @@
 """Running deviation of a reward, so that weights compare rewards of different units. Knows numbers."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
 
+from icg_tasks.contracts.errors import IcgError
+
 _DECAY = 0.95
+
+
+class RewardNotFinite(IcgError):
+    """A reward is no number; one such batch would spoil the running scale for good."""
 
 
 class RunningScale:
@@ -15,9 +22,19 @@ class RunningScale:
         self.moments: dict[str, list[float]] = {}
 
     def normalise(self, name: str, values: Tensor) -> Tensor:
-        """(values - running mean) / running deviation; the batch itself counts in first. Gradients flow through values."""
+        """(values - running mean) / running deviation; the batch itself counts in first. Gradients flow through values.
+
+        Mean and variance move by a twentieth of the way to each batch's. Raises RewardNotFinite, the scale unchanged, where a
+        value is infinite or no number.
+        """
         seen = values.detach().double()
         mean, variance = float(seen.mean()), float(seen.var(unbiased=False))
+        if not math.isfinite(mean) or not math.isfinite(variance):
+            wrong = int((~seen.isfinite()).sum())
+            raise RewardNotFinite(
+                f"reward {name} is not finite for {wrong} of {seen.numel()} images; look at its judge's precision and at the "
+                "images of this step, or leave the reward out (weight 0)"
+            )
         if name in self.moments:
             old_mean, old_variance = self.moments[name]
             mean, variance = _DECAY * old_mean + (1 - _DECAY) * mean, _DECAY * old_variance + (1 - _DECAY) * variance

@@ -8,6 +8,7 @@ from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.models.rewards.aesthetic import aesthetic_reward
 from icg_tasks.models.rewards.aesthetic_head import AestheticHead
 from icg_tasks.models.rewards.context import RewardContext, RewardModels
+from tests.models.rewards.tiny_judges import by_hand, make_head
 
 
 def test_damage_costs_points(images, context):
@@ -57,6 +58,22 @@ def test_the_public_predictors_shape_reads_the_final_embedding(tmp_path, images,
         for number in (0, 2, 4):
             found = found @ tensors[f"layers.{number}.weight"].T + tensors[f"layers.{number}.bias"]
         torch.testing.assert_close(aesthetic_reward(images, other), found[:, 0])
+
+
+def test_a_safetensors_file_of_the_public_shape_may_be_named_itself(tmp_path, images, context):
+    width = context.models.encoder.embedding_width
+    tensors = make_head(tmp_path / "sac_logos.safetensors", width)
+    head = AestheticHead.load(tmp_path / "sac_logos.safetensors")
+    head.check_fits(context.models.encoder)
+    assert head.feature_layer is None
+    with torch.no_grad():
+        vectors = context.models.encoder.embed_images(images)
+        torch.testing.assert_close(head.scores(vectors), by_hand(tensors, vectors), atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_that_is_not_there_is_missing_not_corrupt(tmp_path):
+    with pytest.raises(DataMissing, match=r"expected model.safetensors there, or a safetensors file"):
+        AestheticHead.load(tmp_path / "nothing.safetensors")
 
 
 def test_a_head_for_other_features_is_refused(tmp_path, models):

@@ -2,7 +2,10 @@ import pytest
 import torch
 
 from icg_tasks.models.rewards.context import RewardContext, RewardInputError
-from icg_tasks.models.rewards.table import REWARDS
+from icg_tasks.models.rewards.table import REWARDS, SCALE_FLOORS
+
+SHARED = [name for name, reward in REWARDS.items() if not reward.own_judge]
+"""Rewards that look through the pipeline's encoder; those with judges of their own: test_judges.py."""
 
 
 def part(context, rows):
@@ -12,12 +15,15 @@ def part(context, rows):
 
 
 def test_every_reward_is_a_function_named_after_its_line():
-    assert set(REWARDS) == {"aesthetic", "relevance", "preference"}
+    assert set(SHARED) == {"aesthetic", "relevance", "preference"}
+    assert len(REWARDS) > len(SHARED)
     for name, reward in REWARDS.items():
+        assert reward.name == name
         assert reward.function.__name__ == f"{name}_reward"
+        assert SCALE_FLOORS[name] == reward.floor > 0
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", SHARED)
 def test_a_differentiable_reward_can_be_climbed_from_the_pixels(name, images, context):
     pixels = images.clone().requires_grad_(True)
     found = REWARDS[name].function(pixels, context)
@@ -27,7 +33,7 @@ def test_a_differentiable_reward_can_be_climbed_from_the_pixels(name, images, co
     assert pixels.grad.abs().sum(dim=(1, 2, 3)).min() > 0
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", SHARED)
 def test_a_batch_of_n_is_n_single_runs(name, images, context):
     with torch.no_grad():
         together = REWARDS[name].function(images, context)
