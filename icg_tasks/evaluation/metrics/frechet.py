@@ -1,0 +1,75 @@
+"""Fréchet distance between two sets of features, each taken for a Gaussian: FID's form on a given encoder's features.
+
+It is *not* FID: that name stands for the published Inception network. The estimate is too high for few samples: compare only
+sets of one size, and prefer the kernel distance (``kernel``) where images are fewer than ten for each feature.
+Legend: N, M, P rows, D features, S bootstrap samples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from icg_tasks.evaluation.metrics.inputs import Doubles, Features, as_features, same_width
+from icg_tasks.evaluation.metrics.resampling import spread_row
+from icg_tasks.evaluation.table import Resampling, Row
+
+_ENOUGH_PER_FEATURE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """Mean [D] and covariance [D, D]."""
+
+    mean_D: Doubles
+    covariance_DD: Doubles
+
+    @classmethod
+    def of(cls, features_ND: Features, weight_N: Doubles | None = None) -> "Gaussian":
+        """Of at least two rows, with weights that sum to 1 (None = all alike); unbiased covariance where they are alike."""
+        found_ND = as_features(features_ND, "features of a Gaussian", least=2)
+        weights = np.full(len(found_ND), 1 / len(found_ND)) if weight_N is None else weight_N
+        mean_D = weights @ found_ND
+        apart_ND = found_ND - mean_D
+        scale = len(found_ND) / (len(found_ND) - 1)
+        return cls(mean_D=mean_D, covariance_DD=scale * (apart_ND * weights[:, None]).T @ apart_ND)
+
+
+def frechet_between(first: Gaussian, second: Gaussian) -> float:
+    """|m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)), never below 0; 0 = the same Gaussian. Symmetric.
+
+    The trace of the root is taken from the symmetric C1^(1/2) C2 C1^(1/2), which has the same eigenvalues and stays real.
+    """
+    values, vectors = np.linalg.eigh(first.covariance_DD)
+    root_DD = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    shared = np.sqrt(np.clip(np.linalg.eigvalsh(root_DD @ second.covariance_DD @ root_DD), 0, None)).sum()
+    apart = ((first.mean_D - second.mean_D) ** 2).sum()
+    trace = np.trace(first.covariance_DD) + np.trace(second.covariance_DD) - 2 * shared
+    return float(max(apart + trace, 0.0))
+
+
+def frechet_distance(first_ND: Features, second_MD: Features) -> float:
+    """Fréchet distance of two sets of features, at least two rows each; raises MetricInputError."""
+    first, second = as_features(first_ND, "first features", least=2), as_features(second_MD, "second features", least=2)
+    same_width(first, second)
+    return frechet_between(Gaussian.of(first), Gaussian.of(second))
+
+
+def frechet_row(made_PD: Features, real_ND: Features, resampling: Resampling) -> Row:
+    """Distance of made covers to real ones, the interval from resampling the made ones (the real set is what it is).
+
+    One eigenvalue problem of width D per sample: about 100 samples are enough.
+    """
+    made, real = as_features(made_PD, "made covers", least=2), Gaussian.of(real_ND)
+    estimate = frechet_distance(made, real_ND)
+    drawn_S = np.array([frechet_between(real, Gaussian.of(made, weight_P)) for weight_P in resampling.weight_SP])
+    return spread_row(estimate, drawn_S, len(made))
+
+
+def small_sample_note(count: int, width: int) -> str | None:
+    """What to say beside a Fréchet distance of so many images and features; None where they are plenty."""
+    if count >= _ENOUGH_PER_FEATURE * width:
+        return None
+    return (
+        f"The Fréchet distance is of {count} covers and {width} features: too high by an unknown amount, about the same for "
+        "arms of as many covers; compare arms with each other only, or read the kernel distance."
+    )

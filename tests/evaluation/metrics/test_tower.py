@@ -1,0 +1,55 @@
+"""Tower distance: its formula written out, symmetry, order, refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from icg_tasks.backbones.encoder import DualEncoder
+from icg_tasks.evaluation.metrics.inputs import MetricInputError
+from icg_tasks.evaluation.metrics.tower import tower_distance
+from tests.models.rewards.tiny_judges import make_clip
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
+    torch.set_num_threads(1)
+    return DualEncoder.load(str(make_clip(tmp_path_factory.mktemp("clip"))))
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_it_is_the_published_form_layer_by_layer(encoder: DualEncoder, images: torch.Tensor) -> None:
+    other = images.flip(0)
+    expected = []
+    for layer in (1, 3):
+        with torch.no_grad():
+            one, two = (encoder.hidden_image_states(part, layer) for part in (images, other))
+        one, two = one / one.norm(dim=-1, keepdim=True), two / two.norm(dim=-1, keepdim=True)
+        expected.append(((one - two) ** 2).sum(-1).mean(1).numpy())
+    assert tower_distance(encoder, images, other, layers=[1, 3]) == pytest.approx(np.mean(expected, axis=0), abs=1e-6)
+
+
+def test_nothing_to_itself_symmetric_and_growing_with_noise(encoder: DualEncoder, images: torch.Tensor) -> None:
+    assert tower_distance(encoder, images, images) == pytest.approx([0, 0, 0], abs=1e-9)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(2))
+    found = [tower_distance(encoder, images, (images + size * noise).clamp(0, 1)) for size in (0.02, 0.1, 0.4)]
+    assert (np.diff(found, axis=0) > 0).all()
+    assert (np.array(found) <= 4).all()
+    back = tower_distance(encoder, (images + 0.1 * noise).clamp(0, 1), images)
+    assert back == pytest.approx(found[1])
+
+
+def test_sizes_may_differ_since_the_encoder_has_its_own(encoder: DualEncoder, images: torch.Tensor) -> None:
+    larger = images.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    assert (tower_distance(encoder, images, larger) < tower_distance(encoder, images, images.flip(0))[0]).all()
+
+
+def test_what_cannot_be_compared_is_refused(encoder: DualEncoder, images: torch.Tensor) -> None:
+    with pytest.raises(MetricInputError, match="3 images against 2"):
+        tower_distance(encoder, images, images[:2])
+    for layers in ([9], []):
+        with pytest.raises(MetricInputError, match="layers 0 to 3; name some of those"):
+            tower_distance(encoder, images, images, layers=layers)
