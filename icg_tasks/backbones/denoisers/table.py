@@ -9,7 +9,14 @@ from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import SettingsError
 
-DENOISER_FAMILIES: dict[str, tuple[str, str]] = {"sdxl": ("icg_tasks.backbones.denoisers.sdxl", "SdxlDenoiser")}
+_HERE = "icg_tasks.backbones.denoisers"
+DENOISER_FAMILIES: dict[str, tuple[str, str]] = {
+    "sd15": (f"{_HERE}.sd15", "Sd15Denoiser"),
+    "sdxl": (f"{_HERE}.sdxl", "SdxlDenoiser"),
+    "sd3": (f"{_HERE}.sd3", "Sd3Denoiser"),
+    "pixart_sigma": (f"{_HERE}.pixart_sigma", "PixArtSigmaDenoiser"),
+    "flux": (f"{_HERE}.flux", "FluxDenoiser"),
+}
 """Family to module and class."""
 
 

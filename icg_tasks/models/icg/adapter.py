@@ -32,7 +32,7 @@ _SATURATION = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
-    """Widths and counts."""
+    """Widths and counts; ``pooled_width`` is 0 where the denoiser takes no pooled vector."""
 
     language_width: int
     num_meta_tokens: int
@@ -47,8 +47,9 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
-                raise DataCorrupt(f"adapter config: {name} is {value!r}; expected a whole number from 1 to {_MOST}")
+            least = 0 if name == "pooled_width" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
+                raise DataCorrupt(f"adapter config: {name} is {value!r}; expected a whole number from {least} to {_MOST}")
         if self.width % self.heads:
             raise DataCorrupt(f"adapter config: width {self.width} is no multiple of {self.heads} heads")
 
@@ -74,7 +75,7 @@ class IcgAdapter(nn.Module):
         self.gate = nn.Parameter(torch.zeros(width))
         self.last = nn.LayerNorm(width)
         self.to_sequence = nn.Linear(width, config.sequence_width)
-        self.to_pooled = nn.Linear(width, config.pooled_width)
+        self.to_pooled = nn.Linear(width, config.pooled_width) if config.pooled_width else None
         self.sequence_mean = nn.Parameter(torch.zeros(config.sequence_length, config.sequence_width))
 
     @torch.no_grad()
@@ -82,7 +83,8 @@ class IcgAdapter(nn.Module):
         """Begin at the mean of what the denoiser's own text encoder says [B, L, C], [B, O]."""
         self.sequence_mean.copy_(teacher.sequence.mean(0))
         self.to_sequence.bias.zero_()
-        self.to_pooled.bias.copy_(teacher.pooled.mean(0))
+        if self.to_pooled is not None:
+            self.to_pooled.bias.copy_(teacher.pooled.mean(0))
 
     def forward(self, states_BKD: Tensor, users_BV: Tensor | None, scale: Tensor | float = 1.0) -> Conditioning:
         """What the denoiser is told: c = c(nobody) + scale x (c(user) - c(nobody)).
@@ -121,7 +123,8 @@ class IcgAdapter(nn.Module):
     def _told(self, hidden_BTW: Tensor) -> Conditioning:
         ready = self.last(hidden_BTW)
         sequence = self.to_sequence(ready[:, :-1]) + self.sequence_mean
-        return Conditioning(sequence=sequence, pooled=self.to_pooled(ready[:, -1]))
+        pooled = sequence.new_zeros((len(sequence), 0)) if self.to_pooled is None else self.to_pooled(ready[:, -1])
+        return Conditioning(sequence=sequence, pooled=pooled)
 
     def files(self, *, half: bool = False, extra: dict[str, Any] | None = None) -> dict[str, bytes]:
         """config.json and adapter.safetensors as bytes; the same weights give the same bytes."""

@@ -17,13 +17,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
-from icg_tasks.backbones.denoisers.conditioning import Conditioning
+from icg_tasks.backbones.denoisers.conditioning import Conditioning, Denoiser, choose
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.stage import StopSign
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_in", "conv_out")
-"""Attention carries what is drawn, convolutions carry colour and mass; diffusers' UNets all use these names."""
 _UNTOLD_SHARE = 0.1
 
 
@@ -40,19 +38,21 @@ class LoraPlan:
 
 
 class DenoiserLora:
-    """A denoiser wearing a trainable LoRA, and its optimiser. ``denoiser.unet`` is replaced in place."""
+    """A denoiser wearing a trainable LoRA on the layers its family names, and its optimiser. ``denoiser.network`` is replaced
+    in place."""
 
-    def __init__(self, denoiser: Any, plan: LoraPlan, start: Path | None = None) -> None:
+    def __init__(self, denoiser: Denoiser, plan: LoraPlan, start: Path | None = None) -> None:
         torch.manual_seed(plan.seed)
         self.denoiser, self.plan, self.step = denoiser, plan, 0
         if start is not None:
-            self.network: Any = PeftModel.from_pretrained(denoiser.unet, start, is_trainable=True)
+            self.network: Any = PeftModel.from_pretrained(denoiser.network, start, is_trainable=True)
         else:
-            names = {name for name, _ in denoiser.unet.named_modules()}
-            targets = [target for target in TARGETS if any(name == target or name.endswith(f".{target}") for name in names)]
+            names = {name for name, _ in denoiser.network.named_modules()}
+            wanted = denoiser.lora_targets
+            targets = [target for target in wanted if any(name == target or name.endswith(f".{target}") for name in names)]
             config = LoraConfig(r=plan.rank, lora_alpha=plan.rank, target_modules=targets, init_lora_weights=True)
-            self.network = get_peft_model(denoiser.unet, config)
-        denoiser.unet = self.network.eval()
+            self.network = get_peft_model(denoiser.network, config)
+        denoiser.network = self.network.eval()
         self.trained = {name: value for name, value in self.network.named_parameters() if value.requires_grad}
         self.optimiser = torch.optim.AdamW(self.trained.values(), lr=plan.learning_rate, weight_decay=1e-4)
         self.losses: list[float] = []
@@ -89,13 +89,10 @@ class DenoiserLora:
         silent = torch.rand(size, generator=draws) < _UNTOLD_SHARE
         device = latents_BNHW.device
         rows, silent = rows.to(device), silent.to(device)
-        heard = Conditioning(
-            sequence=torch.where(silent[:, None, None], untold.sequence, told.sequence[rows]),
-            pooled=torch.where(silent[:, None], untold.pooled, told.pooled[rows]),
-        )
+        heard = choose(silent, untold, told.rows(rows))
         loss = self.denoiser.denoising_loss(latents_BNHW[rows], heard, noise.to(device), times.to(device)).mean()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         self.optimiser.step()
         self.step += 1

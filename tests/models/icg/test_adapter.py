@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from icg_tasks.backbones.denoisers.conditioning import Conditioning, ConditioningShape
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.models.icg.adapter import AdapterConfig, IcgAdapter
 
@@ -85,6 +86,25 @@ def test_files_come_back_and_are_the_same_bytes(tmp_path: Path) -> None:
     assert torch.equal(loaded(states(), users()).sequence, made(states(), users()).sequence)
     assert loaded.files() == made.files()
     assert len(made.files(half=True)["adapter.safetensors"]) < 0.6 * len(made.files()["adapter.safetensors"])
+
+
+def test_a_denoiser_without_pooled_vector_is_told_none(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = IcgAdapter(replace(CONFIG, pooled_width=0))
+    teacher = Conditioning(sequence=torch.randn(3, 5, 10), pooled=torch.zeros(3, 0))
+    made.start_at(teacher)
+    told = made(states(), users(), 0.5)
+    assert told.pooled.shape == (4, 0)
+    told.sequence.sum().backward()
+    idle = {name for name, value in made.named_parameters() if value.grad is None}
+    assert idle == {"meta_tokens"}  # they reach the adapter through the language model's states
+    for name, data in made.files().items():
+        (tmp_path / name).write_bytes(data)
+    loaded = IcgAdapter.load(tmp_path)
+    assert loaded.config.shape == ConditioningShape(length=5, width=10, pooled=0)
+    assert torch.equal(loaded(states(), users(), 0.5).sequence, told.sequence)
+    with pytest.raises(DataCorrupt, match="pooled_width"):
+        replace(CONFIG, pooled_width=-1)
 
 
 def test_damaged_files_and_absurd_configs_are_refused(tmp_path: Path) -> None:
