@@ -53,6 +53,8 @@ def production() -> Settings:
             reward_steps=400,
             learning_rate=1e-4,
             denoising_steps=12,
+            gradient_checkpointing=True,
+            images_every=50,
             lora_steps=500,
         ),
         covers=CoverSettings(

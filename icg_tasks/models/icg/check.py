@@ -18,6 +18,7 @@ from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.rewards.aesthetic import aesthetic_reward
 from icg_tasks.models.rewards.context import RewardContext
+from icg_tasks.models.training.processes import Processes
 
 _ITEMS, _SEGMENTS = 12, 6
 _SAME_TITLE = 0.8
@@ -47,10 +48,28 @@ class Check:
         }
         return {name: round(value, 5) for name, value in (rows | self.figures | self.canaries).items()}
 
+    def agreed(self, processes: Processes) -> "Check":
+        """The main process's check in all of them: decisions must not hang on how each one rounds."""
+        body = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+        found = processes.from_main(body)
+        pairs = {name: np.array(found[name], dtype=np.float64) for name in ("own_P", "swapped_P", "plain_P")}
+        return Check(**(found | pairs))
+
 
 @torch.no_grad()
-def check_adapter(studio: Studio, adapter: IcgAdapter, items: Catalogue, audience: Audience, seed: int) -> Check:
-    """Draw every (item, segment) pair and the unpersonalised cover of every item, and score them."""
+def check_adapter(
+    studio: Studio,
+    adapter: IcgAdapter,
+    items: Catalogue,
+    audience: Audience,
+    seed: int,
+    processes: Processes | None = None,
+) -> Check:
+    """Draw every (item, segment) pair and the unpersonalised cover of every item, and score them.
+
+    Several processes share the drawing and agree on the scores.
+    """
+    together = processes or Processes()
     adapter.eval()
     chosen = items.part(list(range(min(_ITEMS, len(items)))))
     segments = torch.from_numpy(audience.segments_SV[:_SEGMENTS])
@@ -58,11 +77,12 @@ def check_adapter(studio: Studio, adapter: IcgAdapter, items: Catalogue, audienc
     states = studio.states(adapter, studio.read(chosen, adapter))
     seeds = np.random.default_rng([seed, 2**31]).integers(2**62, size=len(chosen)).tolist()
     images = []
-    for row in range(len(chosen)):  # one item at a time: every batch has the same shape
+    for row in together.dealt(len(chosen)):  # one item at a time: every batch has the same shape
         told = adapter(states[row].expand(len(users), -1, -1), users)
         noise = studio.denoiser.noise([seeds[row]]).expand(len(users), -1, -1, -1)
         images.append(studio.draw(told, noise).clamp(0.0, 1.0))
-    return _scored(studio, chosen, torch.stack(images), users)
+    whole = together.collected(torch.stack(images), len(chosen))
+    return _scored(studio, chosen, whole, users).agreed(together)
 
 
 def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Tensor) -> Check:

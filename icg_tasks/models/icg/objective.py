@@ -1,113 +1,164 @@
 """One step's loss of the reward phase: rewards by name, and what keeps them from being hacked.
 
-Rewards of sampled covers (normalised by running deviations), plus: the denoising loss on real covers, an anchor to the
+Rewards of sampled covers (normalised by running deviations) are back-propagated through the last denoising steps, or, where no
+gradient flows through them, climbed by policy gradient. Beside them stand the denoising loss on real covers, an anchor to the
 starting adapter's unpersonalised condition, and dispersion (users who differ should get covers that differ).
-Knows models; no store. Legend: G items of a step, R users per item, B = G * R images, V = 2E user vector.
+Knows models; no store. Legend: G items of a step, R users per item, B = G * R images, V = 2E user vector, K meta tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning
+from icg_tasks.backbones.language.reading import Reading
 from icg_tasks.config.settings import AdapterSettings
 from icg_tasks.models.icg.adapter import IcgAdapter
-from icg_tasks.models.icg.audience import Audience
+from icg_tasks.models.icg.batch import Batch
 from icg_tasks.models.icg.catalogue import Catalogue
+from icg_tasks.models.icg.policy import Rollout, group_advantage, policy_loss, split_rewards, walk_seeds
 from icg_tasks.models.icg.studio import Studio
-from icg_tasks.models.icg.targets import Targets
+from icg_tasks.models.icg.trajectory import Walker, walker_of
+from icg_tasks.models.rewards.chosen import reward_weights
 from icg_tasks.models.rewards.context import RewardContext
 from icg_tasks.models.rewards.table import REWARDS
+from icg_tasks.models.training.processes import Processes
 from icg_tasks.models.training.running import RunningScale
 
-USERS_PER_ITEM = 4
-SCALE_FLOORS = {"preference": 0.25, "relevance": 0.02, "aesthetic": 0.25}
 _TYPICAL_LENGTH = 1.0
 _DISPERSION_SHARPNESS = 2.0
 
+Parts = dict[str, float]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What one step draws: items, users per item, noise; from (seed, step) alone."""
+class Objective:
+    """What stays the same over the steps. ``start``: the frozen adapter that the rewards began with; ``covers``: the catalogue.
 
-    items: Catalogue
-    users_BV: Tensor
-    seeds: list[int]  # one per item: users of an item share the noise, so that only the user makes a difference
-    times_G: Tensor
-    targets: list[int]  # catalogue rows whose covers the denoising loss is taken on, one per item
-    target_users_GV: Tensor
+    A mean over B rows or G items is the mean of the processes' means, since all have as many; what is no such mean (running
+    scales) is taken over the rows of all processes. Dispersion compares the users of one item, who are all in one process.
+    """
 
+    studio: Studio
+    start: IcgAdapter
+    covers: Catalogue
+    scale: RunningScale
+    settings: AdapterSettings
+    processes: Processes = field(default_factory=Processes)
 
-def draw_batch(
-    catalogue: Catalogue, audience: Audience, targets: Targets, settings: AdapterSettings, step: int, num_times: int
-) -> Batch:
-    """The batch of a step; the same for the same seed and step."""
-    rng = np.random.default_rng([settings.seed, step])
-    groups = max(1, settings.batch_size // USERS_PER_ITEM)
-    rows = rng.choice(len(catalogue), size=groups, replace=len(catalogue) < groups)
-    users = audience.draw(groups * USERS_PER_ITEM, settings.user_dropout, rng)
-    target_users = audience.draw(groups, settings.user_dropout, rng)
-    return Batch(
-        items=catalogue.part(rows.tolist()),
-        users_BV=torch.from_numpy(users),
-        seeds=rng.integers(2**62, size=groups).tolist(),
-        times_G=torch.from_numpy(rng.integers(num_times, size=groups)),
-        targets=targets.choose(rows, target_users, rng),
-        target_users_GV=torch.from_numpy(target_users),
-    )
+    def __post_init__(self) -> None:
+        self.shared_out  # noqa: B018  settings that cannot work are refused before anything is drawn
 
+    @cached_property
+    def shared_out(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Weights of rewards that are back-propagated, and of those climbed by policy gradient; raises SettingsError."""
+        differentiable = {name: reward.differentiable for name, reward in REWARDS.items()}
+        return split_rewards(reward_weights(self.settings), differentiable, self.settings)
 
-def step_loss(
-    studio: Studio,
-    adapter: IcgAdapter,
-    start: IcgAdapter,
-    batch: Batch,
-    covers: Catalogue,
-    scale: RunningScale,
-    settings: AdapterSettings,
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss and its parts as numbers. ``start`` is the frozen adapter that training began with, ``covers`` the catalogue."""
-    groups = len(batch.items)
-    users = batch.users_BV.to(studio.compute.device)
-    reading = studio.read(batch.items, adapter)
-    states = studio.states(adapter, reading)
-    told = adapter(states.repeat_interleave(USERS_PER_ITEM, dim=0), users)
-    noise = studio.denoiser.noise(batch.seeds).repeat_interleave(USERS_PER_ITEM, dim=0)
-    images = studio.draw(told, noise, settings.reward_gradient_steps)
-    titles = studio.judges.titles(batch.items.titles).repeat_interleave(USERS_PER_ITEM, dim=0)
-    context = RewardContext(
-        models=studio.judges, title_vectors=titles, user_vectors=of_typical_length(users), reward_cap=settings.reward_cap
-    )
-    parts: dict[str, float] = {}
-    loss = torch.zeros((), device=users.device)
-    for name, weight in reward_weights(settings).items():
-        values = REWARDS[name].function(images, context)
-        parts[name] = float(values.detach().mean())
-        loss = loss - weight * scale.normalise(name, values).mean()
-    looks = context.image_vectors(images).view(groups, USERS_PER_ITEM, -1)
-    kept = {
-        "dispersion": (settings.dispersion_weight, dispersion_loss(looks, users.view(groups, USERS_PER_ITEM, -1))),
-        "anchor": (settings.anchor_weight, _anchor_loss(adapter(states, None), _plain(studio, start, reading))),
-        "denoising": (settings.denoising_weight, denoising_loss(studio, adapter, states, batch, covers)),
-    }
-    for name, (weight, value) in kept.items():
-        parts[name] = float(value.detach())
-        loss = loss + weight * value
-    return loss, parts
+    def loss(self, adapter: IcgAdapter, batch: Batch, rollout: Rollout | None = None) -> tuple[Tensor, Parts]:
+        """Loss and its parts as numbers, of this process's rows."""
+        reading = self.studio.read(batch.items, adapter)
+        states = self.studio.states(adapter, reading)
+        loss, parts = self.rewards(adapter, states, batch)
+        if rollout is not None:
+            climb, found = self.climb(adapter, states, batch, rollout)
+            loss, parts = loss + climb, parts | found
+        kept, more = self.kept(adapter, states, reading, batch, loss)
+        return kept, parts | more
 
+    def rewards(self, adapter: IcgAdapter, states_GKD: Tensor, batch: Batch) -> tuple[Tensor, Parts]:
+        """Minus the weighted rewards of one cover for each item and user, plus dispersion; nothing where none is graded."""
+        studio, settings = self.studio, self.settings
+        count, users = batch.users_per_item, batch.users_BV.to(states_GKD.device)
+        parts: Parts = {}
+        loss = torch.zeros((), device=users.device)
+        weights = self.shared_out[0]
+        if not weights:
+            return loss, parts
+        told = adapter(states_GKD.repeat_interleave(count, dim=0), users)
+        noise = studio.denoiser.noise(batch.seeds).repeat_interleave(count, dim=0)
+        images = studio.draw(told, noise, settings.reward_gradient_steps)
+        context = self._context(batch, count, users)
+        for name, weight in weights.items():
+            values = REWARDS[name].function(images, context)
+            parts[name] = float(values.detach().mean())
+            loss = loss - weight * self._normalised(name, values).mean()
+        looks = context.image_vectors(images).view(len(batch.items), count, -1)
+        dispersion = dispersion_loss(looks, users.view(len(batch.items), count, -1))
+        parts["dispersion"] = float(dispersion.detach())
+        return loss + settings.dispersion_weight * dispersion, parts
 
-def reward_weights(settings: AdapterSettings) -> dict[str, float]:
-    """Rewards in use and their weights."""
-    weights = {
-        "preference": settings.preference_weight,
-        "relevance": settings.relevance_weight,
-        "aesthetic": settings.aesthetic_weight,
-    }
-    return {name: weight for name, weight in weights.items() if weight}
+    @torch.no_grad()
+    def explore(self, adapter: IcgAdapter, batch: Batch) -> Rollout | None:
+        """``policy_group`` covers of each item for its first user, and their advantages; None where nothing asks for them."""
+        weights, group = self.shared_out[1], self.settings.policy_group
+        if not weights:
+            return None
+        pairs = batch.part(slice(None), users_per_item=1)
+        users = pairs.users_BV.to(self.studio.compute.device)
+        reading = self.studio.read(pairs.items, adapter)
+        told = self._grouped(adapter(self.studio.states(adapter, reading), users))
+        before = self._grouped(self.start(self.studio.states(self.start, reading), users))
+        noise = self.studio.denoiser.noise(pairs.seeds).repeat_interleave(group, dim=0)
+        walk = self._walker.walk(told, noise, self.studio.steps, walk_seeds(pairs.seeds, group))
+        images = self.studio.denoiser.decode(walk.latents_BNHW).clamp(0.0, 1.0)
+        context = self._context(pairs, group, users.repeat_interleave(group, dim=0))
+        advantage, parts = torch.zeros(len(images), device=users.device), {}
+        for name, weight in weights.items():
+            values = REWARDS[name].function(images, context)
+            parts[name] = float(values.mean())
+            advantage = advantage + weight * group_advantage(values, group, REWARDS[name].floor)
+        means = [self._walker.mean(latents, step, before) for latents, step in zip(walk.before, walk.steps, strict=True)]
+        return Rollout(walk=walk, start_means=means, advantage_B=advantage, rewards=parts)
+
+    @cached_property
+    def _walker(self) -> Walker:
+        studio, noisiness = self.studio, self.settings.policy_noisiness
+        return walker_of(studio.denoiser, studio.unconditional, guidance=studio.guidance, noisiness=noisiness)
+
+    def _grouped(self, told: Conditioning) -> Conditioning:
+        """Each row for all covers of its group."""
+        rows = torch.arange(len(told)).repeat_interleave(self.settings.policy_group)
+        return told.rows(rows.to(self.studio.compute.device))
+
+    def _context(self, batch: Batch, count: int, users_BV: Tensor) -> RewardContext:
+        """For ``count`` covers of each item."""
+        return RewardContext(
+            models=self.studio.judges,
+            title_vectors=self.studio.judges.titles(batch.items.titles).repeat_interleave(count, dim=0),
+            user_vectors=of_typical_length(users_BV),
+            reward_cap=self.settings.reward_cap,
+            titles=[title for title in batch.items.titles for _ in range(count)],
+        )
+
+    def climb(self, adapter: IcgAdapter, states_GKD: Tensor, batch: Batch, rollout: Rollout) -> tuple[Tensor, Parts]:
+        """The policy's loss on what was explored."""
+        users = batch.part(slice(None), users_per_item=1).users_BV.to(states_GKD.device)
+        loss, parts = policy_loss(self._walker, self._grouped(adapter(states_GKD, users)), rollout, self.settings)
+        return loss, rollout.rewards | parts
+
+    def kept(
+        self, adapter: IcgAdapter, states_GKD: Tensor, reading: Reading, batch: Batch, loss: Tensor
+    ) -> tuple[Tensor, Parts]:
+        """``loss`` plus what holds the adapter to its start and to real covers."""
+        anchor = _anchor_loss(adapter(states_GKD, None), self._plain(reading))
+        denoising = denoising_loss(self.studio, adapter, states_GKD, batch, self.covers)
+        loss = loss + self.settings.anchor_weight * anchor
+        loss = loss + self.settings.denoising_weight * denoising
+        return loss, {"anchor": float(anchor.detach()), "denoising": float(denoising.detach())}
+
+    def _normalised(self, name: str, values_B: Tensor) -> Tensor:
+        """By the running scale of all processes' rows; this process's rows of it."""
+        whole = self.scale.normalise(name, self.processes.gather_graded(values_B))
+        return whole[self.processes.own(len(whole))]
+
+    @torch.no_grad()
+    def _plain(self, reading: Reading) -> Conditioning:
+        found: Conditioning = self.start(self.studio.states(self.start, reading), None)
+        return found.detach()
 
 
 def of_typical_length(users_BV: Tensor) -> Tensor:
@@ -136,18 +187,10 @@ def denoising_loss(studio: Studio, adapter: IcgAdapter, states_GKD: Tensor, batc
 
 
 def _anchor_loss(now: Conditioning, before: Conditioning) -> Tensor:
-    return functional.mse_loss(now.sequence, before.sequence) + functional.mse_loss(now.pooled, before.pooled)
-
-
-@torch.no_grad()
-def _plain(studio: Studio, adapter: IcgAdapter, reading: object) -> Conditioning:
-    found: Conditioning = adapter(studio.states(adapter, reading), None)  # type: ignore[arg-type]
-    return found.detach()
+    sequence = functional.mse_loss(now.sequence, before.sequence)
+    return sequence + functional.mse_loss(now.pooled, before.pooled) if now.pooled.shape[-1] else sequence
 
 
 def as_row(parts: dict[str, float]) -> dict[str, float]:
     """Rounded for a card."""
     return {name: round(value, 5) for name, value in parts.items()}
-
-
-Rows = NDArray[np.int64]

@@ -4,7 +4,7 @@ Knows modules; nothing of losses or data.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,13 @@ class Bench:
         average_decay: float,
         weight_decay: float = 0.01,
         clip_norm: float = 1.0,
+        share: Callable[[Sequence[Tensor]], None] | None = None,
     ) -> None:
         self.module = module
         self.learning_rate, self.average_decay = learning_rate, average_decay
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.steps = 0
+        self._share = share  # gives the parameters the gradient of all processes before it is clipped
         self._trained = {name: part for name, part in module.named_parameters() if part.requires_grad}
         self._mean = {name: torch.zeros_like(part) for name, part in self._trained.items()}
         self._square = {name: torch.zeros_like(part) for name, part in self._trained.items()}
@@ -42,6 +44,8 @@ class Bench:
         for part in self._trained.values():
             part.grad = None
         torch.autograd.backward(loss)
+        if self._share is not None:
+            self._share(list(self._trained.values()))
         norm = float(nn.utils.clip_grad_norm_(self._trained.values(), self.clip_norm))
         if math.isfinite(norm):
             self._update(pace)

@@ -37,10 +37,16 @@ QUICK = (
 )
 
 
+def opened(folder: Path, *overrides: str) -> StageContext:
+    """The context of what was planted in a folder before."""
+    settings = load_settings("tiny", [f"store={folder / 'store'}", f"work_folder={folder / 'work'}", *QUICK, *overrides])
+    return StageContext(stage=TRAIN_ADAPTER, run_date=DAY, settings=settings, store=open_store(settings.store))
+
+
 def plant(folder: Path, *overrides: str, truncated: bool = False) -> StageContext:
     """Write everything that train-adapter reads for DAY."""
-    settings = load_settings("tiny", [f"store={folder / 'store'}", f"work_folder={folder / 'work'}", *QUICK, *overrides])
-    store = open_store(settings.store)
+    context = opened(folder, *overrides)
+    store = context.store
     rng = np.random.default_rng(3)
     encoder = DualEncoder.load(resolve_checkpoint("zoo:dual_encoder"))
     attributes = [sample_attributes(rng) for _ in range(NUM_ITEMS)]
@@ -88,7 +94,7 @@ def plant(folder: Path, *overrides: str, truncated: bool = False) -> StageContex
         network=network.eval().requires_grad_(False), encoder=encoder.identity, score_mean=-1.4, score_deviation=0.6
     )
     set_champion(store, publish_version(store, KIND, model.files(), {}), DAY, reason="planted")
-    return StageContext(stage=TRAIN_ADAPTER, run_date=DAY, settings=settings, store=store)
+    return context
 
 
 def write(store, dataset, rows, schema) -> None:

@@ -64,6 +64,13 @@ def test_nobody_and_a_scale_of_zero_are_the_plain_condition(generator: IcgGenera
     assert torch.equal(generator.conditions(read, users, torch.zeros(2)).sequence, plain.sequence)
 
 
+def test_a_scale_of_zero_draws_the_unpersonalised_cover_bit_for_bit(generator: IcgGenerator) -> None:
+    read, users = states(generator).expand(2, -1, -1), torch.randn(2, 256, generator=torch.Generator().manual_seed(5))
+    plain = generator.sample(generator.conditions(read, None), [1, 2])
+    assert torch.equal(generator.sample(generator.conditions(read, users, 0.0), [1, 2]), plain)
+    assert not torch.equal(generator.sample(generator.conditions(read, users, 0.5), [1, 2]), plain)
+
+
 def test_what_does_not_fit_is_refused(generator: IcgGenerator, context: StageContext) -> None:
     with pytest.raises(DataCorrupt, match="wide"):
         generator.conditions(states(generator), torch.zeros(1, 8))

@@ -10,8 +10,9 @@ from torch.nn.functional import normalize
 from icg_tasks.config.settings import AdapterSettings
 from icg_tasks.lake.registry import fetch_version, require_champion
 from icg_tasks.models.icg.audience import Audience, read_audience
+from icg_tasks.models.icg.batch import draw_batch
 from icg_tasks.models.icg.catalogue import Catalogue, read_catalogue
-from icg_tasks.models.icg.objective import dispersion_loss, draw_batch, of_typical_length, reward_weights
+from icg_tasks.models.icg.objective import dispersion_loss, of_typical_length
 from icg_tasks.models.icg.targets import Targets
 from icg_tasks.models.preference.model import KIND, PreferenceModel
 from tests.models.icg.planting import plant
@@ -49,10 +50,6 @@ def test_a_batch_depends_on_seed_and_step_alone(planted: tuple[Catalogue, Audien
     assert first.targets == again.targets
     assert first.seeds != later.seeds
     assert first.users_BV.shape == (16, 256)
-
-
-def test_a_weight_of_zero_drops_the_reward() -> None:
-    assert set(reward_weights(AdapterSettings(aesthetic_weight=0.0))) == {"preference", "relevance"}
 
 
 def test_targets_are_real_covers_of_the_title_that_the_user_likes(planted: tuple[Catalogue, Audience, PreferenceModel]) -> None:
