@@ -146,7 +146,7 @@ class LatentDenoiser(ABC):
         latents = self.schedule.first(scheduler, noise)
         free = self.free_guidance(guidance)
         nothing = untold.expand(len(noise))
-        both = join([told.detach(), nothing])
+        both = join([told.detach(), nothing]) if free != 1.0 else told
         calls = len(scheduler.timesteps)  # some schedulers ask more than once in a step
         graded_from = calls + (-gradient_steps * calls) // steps if torch.is_grad_enabled() else calls
         for number, time in enumerate(scheduler.timesteps):

@@ -11,7 +11,8 @@ import torch
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
 from icg_tasks.backbones.denoisers.table import DENOISER_FAMILIES
 from icg_tasks.backbones.device import Compute
-from tests.backbones.denoisers.tiny import SIZE_PIXELS, TINY_DENOISERS, write_flux, write_sd3
+from tests.backbones.denoisers.tiny import TINY_DENOISERS, write_flux, write_sd3
+from tests.backbones.denoisers.tiny_parts import SIZE_PIXELS
 
 COMPUTE = Compute(device=torch.device("cpu"), bfloat16=False)
 VARIANTS: dict[str, Callable[[Path], None]] = {

@@ -15,7 +15,7 @@ from diffusers import (
 )
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning
-from tests.backbones.denoisers.tiny import SIZE_PIXELS, T5_LENGTH
+from tests.backbones.denoisers.tiny_parts import SIZE_PIXELS, T5_LENGTH
 
 SD3_LENGTH_WITHOUT_T5 = 256
 
