@@ -1,7 +1,8 @@
 """Tower distance: LPIPS's form over the layers of a given vision tower, every channel with weight 1.
 
 It is *not* LPIPS: that name stands for its published networks and learned weights. Figures of different towers, layers or
-sizes do not compare. Legend: B images, C 3, H height, W width, P patches, D width of the tower.
+sizes do not compare. ``tower_features`` are vectors whose cosines say the same, for nearest neighbours.
+Legend: B images, C 3, H height, W width, P patches, D width of the tower, G cells of the grid.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from torch.nn import functional
 
 from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.evaluation.metrics.inputs import Doubles, MetricInputError, as_pixels
+
+_MAX_GRID = 8
 
 
 @torch.no_grad()
@@ -37,6 +40,28 @@ def tower_distance(
         for one, other in zip(first_LBPD, second_LBPD, strict=True)
     ]
     return np.asarray(torch.stack(found).mean(dim=0).double().cpu().numpy())
+
+
+@torch.no_grad()
+def tower_features(
+    encoder: DualEncoder, images: NDArray[np.uint8] | Tensor, layer: int | None = None, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Unit patch states of one layer (None = the last), side by side: unit features [B, G * D] with G at most 8 x 8.
+
+    The cosine of two images is the mean cosine of their cells; where there are at most 8 x 8 patches, that is 1 - distance / 2
+    of ``tower_distance`` on this layer. Finer grids are pooled. Raises MetricInputError.
+    """
+    vision: Any = encoder.model.config.vision_config  # type: ignore[union-attr]
+    rows, columns = encoder.preprocessing.height // vision.patch_size, encoder.preprocessing.width // vision.patch_size
+    chosen = [int(vision.num_hidden_layers) if layer is None else layer]
+    found = []
+    for part in torch.split(as_pixels(images), batch_size):
+        states_BPD = functional.normalize(_states(encoder, part, chosen)[0], dim=-1)
+        cells_BDHW = states_BPD.transpose(1, 2).reshape(len(part), -1, rows, columns)
+        pooled = functional.adaptive_avg_pool2d(cells_BDHW, (min(rows, _MAX_GRID), min(columns, _MAX_GRID)))
+        flat = functional.normalize(pooled, dim=1).flatten(1)
+        found.append(functional.normalize(flat, dim=-1).cpu().numpy())
+    return np.concatenate(found)
 
 
 def _states(encoder: DualEncoder, pixels_BCHW: Tensor, layers: Sequence[int] | None) -> list[Tensor]:

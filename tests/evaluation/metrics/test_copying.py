@@ -8,7 +8,8 @@ import torch
 
 from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.evaluation.metrics.copying import are_copies, copy_threshold, edited_copies, nearest_cover
-from icg_tasks.evaluation.metrics.inputs import MetricInputError, as_pixels
+from icg_tasks.evaluation.metrics.inputs import MetricInputError
+from icg_tasks.evaluation.metrics.tower import tower_features
 from icg_tasks.world.attributes import CoverAttributes, all_looks
 from icg_tasks.world.drawing import draw_cover
 
@@ -32,8 +33,7 @@ def covers() -> np.ndarray:
 
 
 def features(encoder: DualEncoder, images: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        return np.asarray(encoder.embed_images(as_pixels(images)).numpy())
+    return np.asarray(tower_features(encoder, images))
 
 
 def test_the_nearest_cover_and_how_near() -> None:
@@ -54,8 +54,8 @@ def test_copies_are_found_and_originals_are_not(encoder: DualEncoder, covers: np
     again, _ = nearest_cover(features(encoder, edited_copies(covers[:30], seed=2)), catalogue)
     assert are_copies(again, threshold).mean() >= 0.8
     original, _ = nearest_cover(features(encoder, covers[30:]), catalogue)
-    assert are_copies(original, threshold).mean() <= 0.5
-    assert threshold.look_alikes <= 0.5
+    assert are_copies(original, threshold).mean() <= 0.2
+    assert threshold.look_alikes <= 0.2
 
 
 def test_repeats_in_the_catalogue_are_told() -> None:

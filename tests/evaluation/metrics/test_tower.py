@@ -6,7 +6,7 @@ import torch
 
 from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.evaluation.metrics.inputs import MetricInputError
-from icg_tasks.evaluation.metrics.tower import tower_distance
+from icg_tasks.evaluation.metrics.tower import tower_distance, tower_features
 from tests.models.rewards.tiny_judges import make_clip
 
 
@@ -53,3 +53,28 @@ def test_what_cannot_be_compared_is_refused(encoder: DualEncoder, images: torch.
     for layers in ([9], []):
         with pytest.raises(MetricInputError, match="layers 0 to 3; name some of those"):
             tower_distance(encoder, images, images, layers=layers)
+
+
+def test_cosines_of_the_features_say_what_the_distance_says(encoder: DualEncoder, images: torch.Tensor) -> None:
+    features = tower_features(encoder, images, batch_size=2)
+    assert features.shape == (3, 16 * 16)
+    assert np.linalg.norm(features, axis=1) == pytest.approx([1, 1, 1])
+    distance = tower_distance(encoder, images, images.flip(0), layers=[3])
+    assert 1 - (features * features[::-1]).sum(axis=1) == pytest.approx(distance / 2, abs=1e-5)
+    assert np.abs(tower_features(encoder, images, layer=1) - features).max() > 0.01
+
+
+def test_a_fine_grid_is_pooled_to_eight_by_eight() -> None:
+    from transformers import CLIPConfig, CLIPModel
+
+    from icg_tasks.backbones.images import Preprocessing
+
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**tower, "image_size": 40, "patch_size": 4}
+    text = {**tower, "vocab_size": 40, "max_position_embeddings": 10}
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
+    config = {"size": {"height": 40, "width": 40}, "resample": 3}
+    eye = DualEncoder(model, None, Preprocessing.from_config(config), "test")
+    features = tower_features(eye, torch.rand(2, 3, 40, 40))
+    assert features.shape == (2, 8 * 8 * 16)
+    assert np.linalg.norm(features, axis=1) == pytest.approx([1, 1])
