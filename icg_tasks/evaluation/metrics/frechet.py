@@ -2,14 +2,14 @@
 
 It is *not* FID: that name stands for the published Inception network. The estimate is too high for few samples: compare only
 sets of one size, and prefer the kernel distance (``kernel``) where images are fewer than ten for each feature.
-Legend: N, M, P rows, D features, S bootstrap samples.
+Legend: N, M rows, I items, U users or segments, D features, S bootstrap samples.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from icg_tasks.evaluation.metrics.inputs import Doubles, Features, as_features, same_width
+from icg_tasks.evaluation.metrics.inputs import Doubles, Features, as_features, by_user, same_width
 from icg_tasks.evaluation.metrics.resampling import spread_row
 from icg_tasks.evaluation.table import Resampling, Row
 
@@ -54,15 +54,20 @@ def frechet_distance(first_ND: Features, second_MD: Features) -> float:
     return frechet_between(Gaussian.of(first), Gaussian.of(second))
 
 
-def frechet_row(made_PD: Features, real_ND: Features, resampling: Resampling) -> Row:
-    """Distance of made covers to real ones, the interval from resampling the made ones (the real set is what it is).
+def frechet_row(made_IUD: Features, real_ND: Features, resampling: Resampling) -> Row:
+    """Distance of each user's I covers to real ones, mean over users; the interval is from resampling items (``resampling``).
 
-    One eigenvalue problem of width D per sample: about 100 samples are enough.
+    User by user, so that arms that show everyone the same cover are estimated from as many covers as the others. One eigenvalue
+    problem of width D per user and sample: about 100 samples are enough. The real set is what it is.
     """
-    made, real = as_features(made_PD, "made covers", least=2), Gaussian.of(real_ND)
-    estimate = frechet_distance(made, real_ND)
-    drawn_S = np.array([frechet_between(real, Gaussian.of(made, weight_P)) for weight_P in resampling.weight_SP])
-    return spread_row(estimate, drawn_S, len(made))
+    sets_UID = by_user(made_IUD)
+    real = Gaussian.of(real_ND)
+    same_width(sets_UID[0], as_features(real_ND, "real covers", least=2))
+    estimate = np.mean([frechet_between(real, Gaussian.of(made_ID)) for made_ID in sets_UID])
+    drawn_SU = [
+        [frechet_between(real, Gaussian.of(made_ID, weight_I)) for made_ID in sets_UID] for weight_I in resampling.weight_SP
+    ]
+    return spread_row(float(estimate), np.mean(drawn_SU, axis=1), len(sets_UID[0]))
 
 
 def small_sample_note(count: int, width: int) -> str | None:

@@ -1,6 +1,6 @@
 """What the metrics take: image batches as pixels, feature arrays as finite doubles. Knows no metric.
 
-Legend: B images, C 3, H height, W width, N rows, D features.
+Legend: B images, C 3, H height, W width, N, M rows, I items, U users, D features.
 """
 
 import numpy as np
@@ -52,6 +52,13 @@ def as_features(features_ND: Features, what: str, least: int = 1) -> Doubles:
     if wrong:
         raise MetricInputError(f"{what}: {wrong} of {len(found)} rows hold values that are not finite")
     return found
+
+
+def by_user(made_IUD: Features) -> list[Doubles]:
+    """Each user's covers [I, D]; raises MetricInputError for other shapes, fewer than two items, or no numbers."""
+    if np.ndim(made_IUD) != 3 or not np.shape(made_IUD)[1]:
+        raise MetricInputError(f"covers of shape {np.shape(made_IUD)}; expected [items, users, features]")
+    return [as_features(made_IUD[:, user], "covers of a user", least=2) for user in range(made_IUD.shape[1])]
 
 
 def same_width(first_ND: Doubles, second_MD: Doubles) -> None:

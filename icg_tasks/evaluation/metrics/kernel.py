@@ -3,12 +3,12 @@
 It is *not* KID: that name stands for the published Inception network, and for features as they come; here products are divided
 by the mean squared length of all rows, so that unit vectors do not vanish beside the 1. Unbiased at any sample size, so it may
 fall below 0 where the sets are alike (Bińkowski et al., arXiv 1801.01401).
-Legend: N, M, P rows, D features, S bootstrap samples.
+Legend: N, M rows, I items, U users or segments, D features, S bootstrap samples.
 """
 
 import numpy as np
 
-from icg_tasks.evaluation.metrics.inputs import Doubles, Features, MetricInputError, as_features, same_width
+from icg_tasks.evaluation.metrics.inputs import Doubles, Features, MetricInputError, as_features, by_user, same_width
 from icg_tasks.evaluation.metrics.resampling import pair_means
 from icg_tasks.evaluation.table import Resampling, Row, interval_row
 
@@ -21,12 +21,17 @@ def kernel_distance(first_ND: Features, second_MD: Features) -> float:
     return float(_distances(kernels, *(np.full((1, len(part)), 1 / len(part)) for part in kernels[:2]))[0])
 
 
-def kernel_row(made_PD: Features, real_ND: Features, resampling: Resampling, seed: int) -> Row:
-    """Distance of made covers to real ones, with the interval from resampling both sides (``resampling``: the made ones)."""
-    kernels = _kernels(made_PD, real_ND)
-    samples = len(resampling.weight_SP)
-    real_SN = Resampling.over(len(kernels[1]), samples, seed).weight_SP
-    return interval_row(kernel_distance(made_PD, real_ND), _distances(kernels, resampling.weight_SP, real_SN), len(kernels[0]))
+def kernel_row(made_IUD: Features, real_ND: Features, resampling: Resampling, seed: int) -> Row:
+    """Distance of each user's I covers to real ones, mean over users; the interval is from resampling items and real covers.
+
+    User by user, since covers of one item are alike and pairs of them would count as likeness of the whole set.
+    """
+    sets_UID = by_user(made_IUD)
+    item_SI = resampling.weight_SP
+    real_SN = Resampling.over(len(real_ND), len(item_SI), seed).weight_SP
+    estimate = float(np.mean([kernel_distance(made_ID, real_ND) for made_ID in sets_UID]))
+    drawn_US = [_distances(_kernels(made_ID, real_ND), item_SI, real_SN) for made_ID in sets_UID]
+    return interval_row(estimate, np.mean(drawn_US, axis=0), len(sets_UID[0]))
 
 
 def _kernels(first_ND: Features, second_MD: Features) -> tuple[Doubles, Doubles, Doubles]:

@@ -93,20 +93,34 @@ def test_both_grow_with_the_shift() -> None:
 
 
 def test_intervals_hold_the_estimate_and_tell_alike_from_unlike() -> None:
-    real, like, unlike = drawn(200, 8), drawn(80, 9), drawn(80, 9, shift=1.0)
+    real, like = drawn(200, 8), drawn(80, 9)[:, None]
     resampling = Resampling.over(80, 200, seed=1)
-    alike, apart = kernel_row(like, real, resampling, seed=2), kernel_row(unlike, real, resampling, seed=2)
+    alike, apart = kernel_row(like, real, resampling, seed=2), kernel_row(like + 1.0, real, resampling, seed=2)
     assert alike["low"] < 0 < alike["high"]
     assert apart["low"] > alike["high"]
-    for row in (alike, apart, frechet_row(unlike, real, resampling)):
+    for row in (alike, apart, frechet_row(like + 1.0, real, resampling)):
         assert row["low"] < row["mean"] < row["high"]
         assert (row["n"], set(row)) == (80, {"mean", "low", "high", "n"})
+
+
+def test_the_same_cover_for_everyone_costs_nothing_by_itself() -> None:
+    """An unpersonalised arm repeats its covers for each segment; that must move neither distance."""
+    real, made, resampling = drawn(100, 11), drawn(20, 12)[:, None], Resampling.over(20, 50, seed=1)
+    repeated = np.repeat(made, 6, axis=1)
+    assert kernel_row(repeated, real, resampling, seed=2) == kernel_row(made, real, resampling, seed=2)
+    assert frechet_row(repeated, real, resampling) == frechet_row(made, real, resampling)
+    assert kernel_row(made, real, resampling, seed=2)["mean"] == pytest.approx(kernel_distance(made[:, 0], real), abs=1e-6)
+    two = np.concatenate([made, made + 1.0], axis=1)
+    each = [frechet_distance(two[:, user], real) for user in range(2)]
+    assert frechet_row(two, real, resampling)["mean"] == pytest.approx(np.mean(each), abs=1e-6)
+    with pytest.raises(MetricInputError, match=r"expected \[items, users, features\]"):
+        frechet_row(made[:, 0], real, resampling)
 
 
 def test_a_kernel_interval_is_as_wide_as_the_estimate_varies() -> None:
     real = drawn(300, 10, shift=0.5)
     estimates = [kernel_distance(drawn(60, seed), real) for seed in range(100, 160)]
-    row = kernel_row(drawn(60, 99), real, Resampling.over(60, 300, seed=3), seed=4)
+    row = kernel_row(drawn(60, 99)[:, None], real, Resampling.over(60, 300, seed=3), seed=4)
     assert 0.5 < (row["high"] - row["low"]) / (3.92 * np.std(estimates)) < 2.0
 
 
