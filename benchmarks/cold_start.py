@@ -42,7 +42,8 @@ class History:
 
     name: str
     user_ids: list[str]  # one, or a segment's
-    vectors_NV: Floats  # of what was shown
+    matrix_IV: Floats  # of all items, shared
+    rows_N: NDArray[np.int64]  # of the items that were shown
     residual_N: Floats  # clicked less what the place explains
     information_N: Floats
     clicked_N: NDArray[np.bool_]
@@ -52,7 +53,7 @@ class History:
         stop = len(self.clicked_N)
         if clicks is not None:
             stop = int(np.searchsorted(self.clicked_N.cumsum(), clicks)) + 1
-        total = (self.residual_N[:stop, None] * self.vectors_NV[:stop]).sum(axis=0)
+        total = self.residual_N[:stop] @ self.matrix_IV[self.rows_N[:stop]]
         return shrunken(total[None], self.information_N[:stop].sum(keepdims=True), prior)[0]
 
 
@@ -84,7 +85,8 @@ def read_histories(context: StageContext) -> list[History]:
             History(
                 name=str(users[start]),
                 user_ids=[str(users[start])],
-                vectors_NV=vectors[rows[part]],
+                matrix_IV=vectors,
+                rows_N=rows[part],
                 residual_N=clicked[part] - expected[part],
                 information_N=expected[part] * (1 - expected[part]),
                 clicked_N=clicked[part],
@@ -114,7 +116,8 @@ def pooled(context: StageContext, histories: Sequence[History]) -> list[History]
             History(
                 name=segment,
                 user_ids=[one.name for one in members],
-                vectors_NV=joined("vectors_NV"),
+                matrix_IV=members[0].matrix_IV,
+                rows_N=joined("rows_N").astype(np.int64),
                 residual_N=joined("residual_N"),
                 information_N=joined("information_N"),
                 clicked_N=joined("clicked_N").astype(bool),

@@ -12,7 +12,7 @@ from icg_tasks.models.icg.adapter import KIND
 from tests.conftest import REPOSITORY
 from tests.models.icg.planting import plant
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 AFRESH = ["backbones.warm_adapter=", "adapter.alignment_steps=3", "adapter.checkpoint_every=2", "adapter.images_every=0"]
 ROLLED_BACK = ["adapter.learning_rate=3.0", "adapter.reward_steps=4", "adapter.checkpoint_every=3", "adapter.images_every=0"]
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "plan.json").write_text(json.dumps(LIVES))
     command = [sys.executable, "-m", "tests.models.icg.dying", str(place), str(place / "plan.json")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=550)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=1_700)
     assert done.returncode == 0, done.stderr[-3000:]
     (place / "said").write_text(done.stderr)
     assert json.loads(done.stdout.splitlines()[-1]) == ENDS, done.stderr[-3000:]

@@ -150,7 +150,7 @@ class Light(Reward):
 
 @pytest.mark.slow
 def test_a_reward_without_gradient_rises_on_the_shipped_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expected: items set aside, drawn without chance, brighter by at least 1 of 200 after 16 steps."""
+    """Expected: items set aside, drawn without chance, brighter by at least 8 of 200 after 16 steps."""
     monkeypatch.setitem(REWARDS, "light", Light(name="light", differentiable=False, floor=1.0))
     context = plant(
         tmp_path, "adapter.preference_weight=0", "adapter.relevance_weight=0", "adapter.aesthetic_weight=0",
@@ -181,4 +181,4 @@ def test_a_reward_without_gradient_rises_on_the_shipped_stack(tmp_path: Path, mo
     progress = training.run().progress
     after = brightness(training.adapter)
     print(before, after, [row["light"] for row in progress.curves])
-    assert after > before + 1
+    assert after > before + 8  # measured: 127.0 to 153.7

@@ -14,7 +14,7 @@ from icg_tasks.models.icg.adapter import KIND
 from tests.conftest import REPOSITORY, free_port
 from tests.models.icg.planting import plant
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [sys.executable, *words, "tests.models.icg.together", str(planted), ("8", "4")[number]]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HOME": str(planted)}
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=500
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=800
         )
         assert done.returncode == 0, done.stderr[-3000:]
         (planted / f"said{number + 1}").write_text(done.stdout + done.stderr)
