@@ -1,6 +1,7 @@
 """`python -m infra.filemap [--check | --write]`: one line per source file, the first sentence it says of itself.
 
---write puts the map between the two markers in ARCHITECTURE.md, --check (CI, pre-commit) tells what is not true about it.
+--write puts the map between the two markers in ARCHITECTURE.md and README.md, --check (CI, pre-commit) tells what is untrue
+in it.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDERS = ("icg_tasks", "dags", "spark_jobs", "infra", "zoo/recipe")
-DOCUMENT = "ARCHITECTURE.md"
+DOCUMENTS = ("ARCHITECTURE.md", "README.md")
 BEGIN, END = "<!-- file map: python -m infra.filemap --write -->", "<!-- end of file map -->"
 _SUFFIXES = {".py", ".sh", ""}
 
@@ -57,24 +58,27 @@ def file_map(root: Path) -> str:
 
 
 def faults(root: Path) -> list[str]:
-    """What is not true about the map in ARCHITECTURE.md; empty when all is well."""
+    """What is not true about the maps in the documents; empty when all is well."""
     silent = [f"{path}: says nothing of itself in its first line" for path in source_files(root) if not first_line(root / path)]
-    text = (root / DOCUMENT).read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        return [*silent, f"{DOCUMENT} lacks the markers {BEGIN} and {END}"]
-    written = set(_between(text).splitlines())
     expected = set(file_map(root).splitlines())
-    missing = [f"missing or outdated: {line}" for line in sorted(expected - written)]
-    extra = [f"no longer true: {line}" for line in sorted(written - expected)]
-    return [*silent, *missing, *extra]
+    found = silent
+    for document in DOCUMENTS:
+        text = (root / document).read_text(encoding="utf-8")
+        if BEGIN not in text or END not in text:
+            found.append(f"{document} lacks the markers {BEGIN} and {END}")
+            continue
+        written = set(_between(text).splitlines())
+        found += [f"{document}: missing or outdated: {line}" for line in sorted(expected - written)]
+        found += [f"{document}: no longer true: {line}" for line in sorted(written - expected)]
+    return found
 
 
 def write_map(root: Path) -> None:
     """Replace what stands between the markers."""
-    document = root / DOCUMENT
-    text = document.read_text(encoding="utf-8")
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    document.write_text(f"{before}{BEGIN}\n\n{file_map(root)}\n\n{END}{after}", encoding="utf-8")
+    for name in DOCUMENTS:
+        text = (root / name).read_text(encoding="utf-8")
+        before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+        (root / name).write_text(f"{before}{BEGIN}\n\n{file_map(root)}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -92,7 +96,7 @@ def main() -> int:
     for fault in found:
         sys.stderr.write(fault + "\n")
     if found:
-        sys.stderr.write(f"run: python -m infra.filemap --write (and look at the change in {DOCUMENT})\n")
+        sys.stderr.write(f"run: python -m infra.filemap --write (and look at the change in {' and '.join(DOCUMENTS)})\n")
     return 1 if found else 0
 
 

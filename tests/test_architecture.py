@@ -18,7 +18,8 @@ def test_every_source_file_has_its_line_and_every_line_its_file():
 def small(tmp_path: Path) -> Path:
     (tmp_path / "icg_tasks").mkdir()
     (tmp_path / "icg_tasks" / "one.py").write_text('"""The first.\n\nMore."""\n')
-    (tmp_path / "ARCHITECTURE.md").write_text(f"before\n{filemap.BEGIN}\n{filemap.END}\nafter\n")
+    for name in filemap.DOCUMENTS:
+        (tmp_path / name).write_text(f"before\n{filemap.BEGIN}\n{filemap.END}\nafter\n")
     filemap.write_map(tmp_path)
     return tmp_path
 
