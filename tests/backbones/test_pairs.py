@@ -1,7 +1,7 @@
 """Plug and play: every language model family with every denoiser family, each a tiny random checkpoint of the real classes.
 
 A pair must train (two steps, with gradients from meta tokens to gate), save, reload to the same image, be moved by the user,
-and be unmoved at personalisation scale 0. README.md's table is written from what was found here (``WRITE_TABLES=1`` rewrites it).
+and be unmoved at personalisation scale 0. README.md's table is written from what was found (``WRITE_TABLES=1`` rewrites it).
 """
 
 import os
