@@ -74,4 +74,5 @@ def test_a_broken_run_ends_where_an_unbroken_one_does(folder: Path, whole: str, 
 def test_it_was_rolled_back_and_taken_up(folder: Path) -> None:
     assert published(folder, "whole_back")[1][0][4] == 2
     said = (folder / "said").read_text()
-    assert [said.count(f"taking up a former run at step {step}") for step in (2, 4, 6)] == [1, 2, 2]
+    taken_up = [said.count(f"taking up a former run at step {step}") for step in (2, 3, 4, 6)]
+    assert taken_up == [1, 1, 3, 1]  # the kill between two renames leaves the checkpoint of step 4 for one more life
