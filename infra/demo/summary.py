@@ -78,8 +78,8 @@ def stage_table(lines: Mapping[str, list[dict[str, Any]]], reused: set[str]) -> 
     return table
 
 
-def uplift_table(store: ObjectStore, run_date: date, width: int = _WIDE) -> Table | None:
-    """Arms by metrics with 95 % intervals; None where the day has no evaluation. ``width`` is the terminal's, in columns."""
+def uplift_table(store: ObjectStore, run_date: date, width: int = _WIDE) -> tuple[str, Table] | None:
+    """Title, and arms by metrics with 95 % intervals; None where the day has no evaluation. ``width``: columns of the terminal."""
     key = f"{REPORTS}/ds={run_date.isoformat()}/evaluation.json"
     found = store.get_with_etag(key)
     if found is None:
@@ -96,7 +96,7 @@ def uplift_table(store: ObjectStore, run_date: date, width: int = _WIDE) -> Tabl
     metrics = metrics if width >= _WIDE else metrics[:3]
     pairs = max(int(row["n"]) for row in rows)
     shape = "[95 % interval]" if width >= _WIDE else "± half its 95 % interval"
-    table = Table(title=f"Uplift: {measured}; mean {shape}, over {pairs} pairs", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("arm", no_wrap=True)
     for metric in metrics:
         table.add_column(_SHORT.get(metric, metric), justify="right", no_wrap=True)
@@ -104,14 +104,18 @@ def uplift_table(store: ObjectStore, run_date: date, width: int = _WIDE) -> Tabl
         cells = [by_arm.get((arm, metric)) for metric in metrics]
         if any(cells):
             table.add_row(arm, *[_interval(cell, whole=width >= _WIDE) for cell in cells])
-    return table
+    return f"Uplift: {measured}; mean {shape}, over {pairs} pairs", table
 
 
 def print_summary(console: Console, store: ObjectStore, run_date: date, reused: set[str]) -> None:
     """Both tables and where to look."""
     console.print(stage_table(stage_lines(store, run_date), reused))
     uplift = uplift_table(store, run_date, console.width)
-    console.print(uplift if uplift is not None else "[yellow]this day has no reports/…/evaluation.json[/]")
+    if uplift is None:
+        console.print("[yellow]this day has no reports/…/evaluation.json[/]")
+    else:
+        console.print(uplift[0], markup=False, soft_wrap=True)
+        console.print(uplift[1])
     current = store.get_with_etag(COVERS_CURRENT)
     if current is not None:
         console.print(f"covers      {store.address('covers/v1')}", soft_wrap=True)

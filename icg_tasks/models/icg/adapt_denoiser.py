@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from icg_tasks.backbones.denoisers.conditioning import Conditioning
+from icg_tasks.backbones.denoisers.conditioning import Conditioning, join
 from icg_tasks.backbones.denoisers.table import open_denoiser
 from icg_tasks.backbones.device import choose_compute
 from icg_tasks.backbones.images import decode_image, pil_to_pixels
@@ -26,21 +27,27 @@ from icg_tasks.lake.partitions import read_partition
 from icg_tasks.lake.registry import ModelVersion, champion_as_of, fetch_version, publish_version, set_champion
 from icg_tasks.models.icg.colours import colour_distance
 from icg_tasks.models.icg.denoiser_lora import DenoiserLora, LoraPlan
+from icg_tasks.models.icg.speakers import AdapterSpeaker
 from icg_tasks.models.statistics import Interval, mean_interval
 from icg_tasks.stage import StageContext
 
 KIND = "denoiser"
 _MOST_COVERS = 20_000
-_JUDGED, _REPEATS, _BATCH = 128, 4, 16
+_JUDGED, _REPEATS, _BATCH = 64, 4, 16
+_READ_SIDE = 448  # of the image a language model reads, as much as is kept in memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Covers:
-    """Own covers as the denoiser sees them: latents [B, N, H, W], titles told by its text encoder, pixels [B, H, W, 3]."""
+    """Own covers as the denoiser sees them: latents [B, N, H, W], what it is told of each, pixels [B, H, W, 3].
+
+    Where there is an adapter, every cover stands there twice: told by the denoiser's text encoder, then by the adapter.
+    """
 
     latents: Tensor
     told: Conditioning
     pixels: NDArray[np.float32]
+    num_items: int
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -53,8 +60,9 @@ def run(context: StageContext) -> StageOutcome:
     if settings.lora_steps == 0:
         reason = "adapter.lora_steps is 0: the denoiser serves as it is"
         return StageOutcome(figures={"accepted": False, "reason": reason, "champion": champion.version if champion else "base"})
-    denoiser = open_denoiser(context.settings, choose_compute(context.settings.backbones))
-    learned, judged, unreadable = _read_covers(context, denoiser)
+    compute = choose_compute(context.settings.backbones)
+    denoiser = open_denoiser(context.settings, compute)
+    learned, judged, unreadable = _read_covers(context, denoiser, AdapterSpeaker.of_day(context, denoiser, compute))
     before = _losses(denoiser, judged)
     distance_before = _distance(context, denoiser, judged)
     start = fetch_version(context.store, champion, context.scratch("champion")) if champion else None
@@ -86,16 +94,21 @@ def run(context: StageContext) -> StageOutcome:
     serving = version if accepted else champion
     context.say(f"{'accepted' if accepted else 'not accepted'}: {reason}")
     figures |= {"accepted": accepted, "reason": reason, "champion": serving.version if serving else "base"}
-    counts = {"covers_learned": len(learned), "covers_judged": len(judged), "unreadable": unreadable, "steps": lora.step}
+    counts = {
+        "covers_learned": learned.num_items,
+        "covers_judged": judged.num_items,
+        "unreadable": unreadable,
+        "steps": lora.step,
+    }
     return StageOutcome(outputs=[version.prefix], counts=counts, figures=figures)
 
 
-def _read_covers(context: StageContext, denoiser: Any) -> tuple[Covers, Covers, int]:
+def _read_covers(context: StageContext, denoiser: Any, speaker: AdapterSpeaker | None) -> tuple[Covers, Covers, int]:
     """Covers to learn from and covers of held-out items; one that cannot be read costs that item only."""
     table = read_partition(context.store, ITEMS, context.run_date, ["item_id", "title", "reference_image"])
     rows = sorted(table.to_pylist(), key=lambda row: str(row["item_id"]))[:_MOST_COVERS]
     limits = context.settings.intake
-    found: dict[bool, list[tuple[str, Tensor]]] = {False: [], True: []}
+    found: dict[bool, list[tuple[str, Tensor, Image.Image]]] = {False: [], True: []}
     unreadable = 0
     for row in rows:
         try:
@@ -107,20 +120,25 @@ def _read_covers(context: StageContext, denoiser: Any) -> tuple[Covers, Covers, 
             continue
         side = denoiser.size_pixels
         pixels = functional.interpolate(pil_to_pixels(image), size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
-        found[is_held_out_item(row["item_id"])].append((row["title"], pixels))
+        image.thumbnail((_READ_SIDE, _READ_SIDE))
+        found[is_held_out_item(row["item_id"])].append((row["title"], pixels, image.convert("RGB")))
     if not found[False] or not found[True]:
         raise DataMissing(
             f"{len(found[False])} covers to learn from and {len(found[True])} to judge by on {context.run_date}; "
             "adapt-denoiser needs some of both: add items, or set adapter.lora_steps=0"
         )
-    return _seen(denoiser, found[False]), _seen(denoiser, found[True][:_JUDGED]), unreadable
+    return _seen(denoiser, speaker, found[False]), _seen(denoiser, speaker, found[True][:_JUDGED]), unreadable
 
 
-def _seen(denoiser: Any, rows: list[tuple[str, Tensor]]) -> Covers:
-    pixels = torch.cat([image for _, image in rows])
+def _seen(denoiser: Any, speaker: AdapterSpeaker | None, rows: list[tuple[str, Tensor, Image.Image]]) -> Covers:
+    titles, images = [title for title, _, _ in rows], [image for _, _, image in rows]
+    pixels = torch.cat([seen for _, seen, _ in rows])
     latents = torch.cat([denoiser.encode_images(pixels[at : at + _BATCH]) for at in range(0, len(pixels), _BATCH)])
-    told = denoiser.encode_text([title for title, _ in rows])
-    return Covers(latents=latents, told=told, pixels=pixels.permute(0, 2, 3, 1).numpy())
+    told = denoiser.encode_text(titles)
+    if speaker is not None:
+        told = join([told, speaker.tell(images, titles)])
+        latents, pixels = torch.cat([latents, latents]), torch.cat([pixels, pixels])
+    return Covers(latents=latents, told=told, pixels=pixels.permute(0, 2, 3, 1).numpy(), num_items=len(rows))
 
 
 @torch.no_grad()
@@ -140,17 +158,17 @@ def _losses(denoiser: Any, covers: Covers) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def _distance(context: StageContext, denoiser: Any, judged: Covers) -> float:
-    """Colour distance of covers drawn for held-out titles to the held-out items' own covers."""
+    """Colour distance of covers drawn for held-out items, as the last that was asked tells them, to their own covers."""
     settings, count = context.settings.covers, min(len(judged), 64)
-    drawn = []
-    for at in range(0, count, _BATCH):
-        rows = slice(at, min(at + _BATCH, count))
+    drawn, first = [], len(judged) - count
+    for at in range(first, len(judged), _BATCH):
+        rows = slice(at, min(at + _BATCH, len(judged)))
         noise = denoiser.noise(range(rows.start, rows.stop))
         latents = denoiser.sample(
             judged.told.rows(rows), denoiser.unconditional(), noise, steps=settings.steps, guidance=settings.guidance
         )
         drawn.append(denoiser.decode(latents).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
-    return colour_distance(np.concatenate(drawn), judged.pixels[:count])
+    return colour_distance(np.concatenate(drawn), judged.pixels[first:])
 
 
 def _decide(change: Interval, distance_before: float, distance: float) -> tuple[bool, str]:
