@@ -79,7 +79,7 @@ def stage_table(lines: Mapping[str, list[dict[str, Any]]], reused: set[str]) -> 
 
 
 def uplift_table(store: ObjectStore, run_date: date, width: int = _WIDE) -> tuple[str, Table] | None:
-    """Title, and arms by metrics with 95 % intervals; None where the day has no evaluation. ``width``: columns of the terminal."""
+    """Title, and arms by metrics with 95 % intervals; None without an evaluation. ``width``: columns of the terminal."""
     key = f"{REPORTS}/ds={run_date.isoformat()}/evaluation.json"
     found = store.get_with_etag(key)
     if found is None:
