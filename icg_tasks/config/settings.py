@@ -120,7 +120,7 @@ class AdapterSettings:
     relevance_weight: float = 0.5
     aesthetic_weight: float = 0.2
     more_rewards: str = ""  # beside these three, with judges of their own: NAME=weight, comma-separated
-    denoising_weight: float = 1.0
+    denoising_weight: float = 0.2
     anchor_weight: float = 0.2
     dispersion_weight: float = 0.1
     reward_cap: float = 3.0
