@@ -168,6 +168,17 @@ class CoverSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
+    parent_distance: float = 0.0  # cosine distance up to which a segment without a cover borrows another one's; 0: never
+    near_duplicate_levels: float = 1.0  # of 255, mean difference of small copies below which two items share a cover; 0: no check
+    safety_checker: str = ""  # checkpoint of diffusers' StableDiffusionSafetyChecker, a folder or a pinned hub id; empty: none
+    title_overlay: bool = False  # write the title on the cover
+    title_font: str = ""  # TrueType or OpenType file; empty: the one that comes with Pillow
+    c2pa_certificate: str = ""  # PEM chain that signs covers (C2PA), with c2pa_key; empty: no signature
+    c2pa_key: str = ""  # PEM private key of that certificate
+    c2pa_algorithm: str = "es256"  # es256 | es384 | es512 | ps256 | ps384 | ps512 | ed25519
+    c2pa_timestamp_url: str = ""  # time-stamping authority (RFC 3161); empty: no time stamp
+    retention_dates: int = 30  # icg covers collect keeps the newest so many published dates, and pinned ones
+    collect_grace_hours: float = 24.0  # nothing written or replaced so recently is collected
     """Arms and the table."""
 
     num_segments: int = 6

@@ -7,11 +7,15 @@ Legend: H height, W width, C 3 channels.
 import hashlib
 import io
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from icg_tasks.covers.provenance import AI_GENERATED, XMP_PACKET, digital_source_type
+from icg_tasks.covers.riff import without_signature
 
 MAX_BLOB_BYTES = 20_000_000
 MAX_SIDE = 4_096
@@ -40,18 +44,32 @@ def pixel_fault(pixels_HWC: Pixels) -> str | None:
     return "near_uniform" if near.mean() >= MAX_DOMINANT_SHARE else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """What an image looks like from afar: 64 bits of brighter-than-its-neighbour, and a copy of 8 x 8 pixels (192 bytes)."""
+
+    bits: int
+    small: bytes
+
+
 def encode_webp(image_HWC: Image8, quality: int) -> bytes:
-    """WebP bytes; the same pixels give the same bytes (one encoder version)."""
+    """WebP bytes that say in XMP that the image is AI-generated; the same pixels give the same bytes (one encoder version)."""
     sink = io.BytesIO()
-    Image.fromarray(image_HWC).save(sink, format="WEBP", quality=quality, method=4)
+    Image.fromarray(image_HWC).save(sink, format="WEBP", quality=quality, method=4, xmp=XMP_PACKET)
     return sink.getvalue()
 
 
 def blob_fault(data: bytes, row: dict[str, Any]) -> str | None:
-    """Why a stored blob is not the cover its manifest row says, or None. Bounds are checked before anything is decoded."""
+    """Why a stored blob is not the cover its manifest row says, or None."""
+    found = examine_blob(data, row)
+    return found if isinstance(found, str) else None
+
+
+def examine_blob(data: bytes, row: dict[str, Any]) -> str | Fingerprint:
+    """Why a stored blob is not the cover its row says, else what it looks like. Bounds are checked before decoding."""
     if len(data) > MAX_BLOB_BYTES:
         return f"{len(data)} bytes, at most {MAX_BLOB_BYTES}"
-    if hashlib.sha256(data).hexdigest() != row["cover_id"]:
+    if hashlib.sha256(without_signature(data)).hexdigest() != row["cover_id"]:
         return "content is not what its name says"
     try:
         with warnings.catch_warnings():
@@ -59,7 +77,18 @@ def blob_fault(data: bytes, row: dict[str, Any]) -> str | None:
             with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
                 if image.size != (row["width"], row["height"]) or max(image.size) > MAX_SIDE:
                     return f"{image.width} x {image.height} pixels, expected {row['width']} x {row['height']}"
+                if getattr(image, "n_frames", 1) > 1:
+                    return "more than one frame"
                 image.load()
+                seen = fingerprint(image)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         return f"does not decode: {error}"
-    return None
+    return seen if digital_source_type(data) == AI_GENERATED else "does not say that it is AI-generated (XMP)"
+
+
+def fingerprint(image: Image.Image) -> Fingerprint:
+    """An image's fingerprint; alike for images that differ by compression, size or noise only."""
+    rgb = image.convert("RGB")
+    grey_89 = np.asarray(rgb.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.packbits((grey_89[:, 1:] > grey_89[:, :-1]).reshape(-1))
+    return Fingerprint(bits=int.from_bytes(bits.tobytes(), "big"), small=rgb.resize((8, 8), Image.Resampling.BOX).tobytes())

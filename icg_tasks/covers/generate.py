@@ -18,7 +18,8 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.schemas import COVER_MANIFEST, EVERYONE
 from icg_tasks.contracts.stages import StageOutcome
-from icg_tasks.covers.checks import blob_fault, encode_webp
+from icg_tasks.covers.checks import blob_fault
+from icg_tasks.covers.finish import Finisher
 from icg_tasks.covers.progress import Progress
 from icg_tasks.covers.requests import Vector, rounded
 from icg_tasks.covers.shards import pair_key, read_shard, shard_dataset, write_shard
@@ -76,13 +77,14 @@ def _make(context: StageContext, planned: list[Row], progress: Progress) -> None
 
     engine = CoverEngine.load(_own_scratch(context))
     _check_versions(context, engine)
+    finisher = Finisher.load(context)
     vectors = _vectors(context)
     items = {row["item_id"]: row for row in read_partition(context.store, keys.ITEMS, context.run_date).to_pylist()}
     done = 0
     for item_id, group in groupby(planned, key=lambda row: str(row["item_id"])):
         rows = list(group)
         if any(pair_key(row) not in progress.rows for row in rows):
-            progress.add(_item_rows(context, engine, items.get(item_id), rows, vectors))
+            progress.add(_item_rows(context, engine, finisher, items.get(item_id), rows, vectors))
             if progress.due():
                 progress.save()
         done += len(rows)
@@ -100,7 +102,12 @@ def _own_scratch(context: StageContext) -> StageContext:
 
 
 def _item_rows(
-    context: StageContext, engine: "CoverEngine", item: Row | None, rows: list[Row], vectors: dict[str, Vector]
+    context: StageContext,
+    engine: "CoverEngine",
+    finisher: Finisher,
+    item: Row | None,
+    rows: list[Row],
+    vectors: dict[str, Vector],
 ) -> list[Row]:
     """One item's rows as COVER_SHARD wants them; its blobs are in the store afterwards."""
     try:
@@ -108,8 +115,9 @@ def _item_rows(
         covers = engine.generate(requests)
     except (DataCorrupt, DataMissing) as error:
         context.say(f"item {rows[0]['item_id']} gets no cover: {error}")
-        return [_shard_row(context, engine, row, None) | {"rejected": UNREADABLE} for row in rows]
-    return [_shard_row(context, engine, row, cover) for row, cover in zip(rows, covers, strict=True)]
+        return [_shard_row(context, engine, row) | {"rejected": UNREADABLE} for row in rows]
+    title = requests[0].title
+    return [_shard_row(context, engine, row) | _made(finisher, cover, title) for row, cover in zip(rows, covers, strict=True)]
 
 
 def _requests(context: StageContext, item: Row | None, rows: list[Row], vectors: dict[str, Vector]) -> "list[CoverRequest]":
@@ -139,25 +147,25 @@ def _requests(context: StageContext, item: Row | None, rows: list[Row], vectors:
     ]
 
 
-def _shard_row(context: StageContext, engine: "CoverEngine", planned: Row, cover: "GeneratedCover | None") -> Row:
-    """A planned row with what became of it. A sound image goes to the store; a rejected one does not."""
+def _shard_row(context: StageContext, engine: "CoverEngine", planned: Row) -> Row:
+    """A planned row as COVER_SHARD wants it, of which nothing has become yet."""
     versions = engine.versions
     row: Row = dict.fromkeys(COVER_MANIFEST.names) | {name: planned[name] for name in ("segment_id", "item_id", "variant")}
     row |= {name: planned[name] for name in ("seed", "request_hash")} | {"generator": versions.generator}
     row |= {"adapter_version": versions.adapter, "preference_version": versions.preference}
     row |= {"denoiser_version": versions.denoiser, "made_on": context.run_date.isoformat(), "rejected": None, "vector": None}
-    if cover is None:
-        return row
-    scores = {name: float(getattr(cover, name)) for name in ("preference", "relevance", "aesthetic")}
-    row |= {name: value if math.isfinite(value) else None for name, value in scores.items()}
-    if cover.rejected is not None:
-        return row | {"rejected": cover.rejected}
-    data = encode_webp(cover.image, context.settings.covers.webp_quality)
-    name = hashlib.sha256(data).hexdigest()
-    height, width = cover.image.shape[:2]
-    row |= {"cover_id": name, "blob": keys.blob_key(name), "width": width, "height": height, "vector": cover.vector.tolist()}
-    context.store.put(row["blob"], data)
     return row
+
+
+def _made(finisher: Finisher, cover: "GeneratedCover", title: str) -> Row:
+    """What became of a row: its scores, and its place in the store or the reason against it."""
+    scores = {name: float(getattr(cover, name)) for name in ("preference", "relevance", "aesthetic")}
+    row: Row = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+    stored = cover.rejected or finisher.finish(cover.image, title)
+    if isinstance(stored, str):
+        return row | {"rejected": stored}
+    row |= {"cover_id": stored.cover_id, "blob": stored.blob, "width": stored.width, "height": stored.height}
+    return row | {"vector": cover.vector.tolist()}
 
 
 def _check_versions(context: StageContext, engine: "CoverEngine") -> None:

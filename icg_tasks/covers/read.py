@@ -1,103 +1,102 @@
 """The reader a recommender uses: user and item to the cover that is up. Needs lake, contracts and pyarrow alone.
 
-    reader = CoverReader(open_store("s3://bucket/prefix"))
-    cover = reader.cover("reader-17", "item-4")        # None: show the item's own cover
+    with CoverReader(open_store("s3://bucket/prefix"), background=True) as reader:
+        cover = reader.cover("reader-17", "item-4")        # None: show the item's own cover
+        reader.url(cover)
 
-Looks at current.json again at most every ``refresh_seconds`` and loads what it names into a new look-up, exchanged as a whole:
-no answer mixes two days. Its files are content-addressed and checked, so nothing half written is ever read.
+Looks at current.json's etag at most every ``refresh_seconds`` and opens what it names as a new look-up, exchanged as a whole:
+no answer mixes two days. Its files are content-addressed and checked, so nothing half written is ever read. read_async.py is
+the same for asyncio.
 """
 
-import bisect
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
-
-import pyarrow as pa
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
 
 from icg_tasks.contracts.errors import DataCorrupt, IcgError
-from icg_tasks.contracts.partitions import COVERS_CURRENT, checked_key
+from icg_tasks.contracts.partitions import COVERS_CURRENT
 from icg_tasks.contracts.pseudonym import pseudonym, pseudonym_key
-from icg_tasks.contracts.schemas import EVERYONE, USER_SEGMENTS
+from icg_tasks.contracts.schemas import EVERYONE
+from icg_tasks.covers.addresses import AddressOf, presigned
+from icg_tasks.covers.index import Cover
+from icg_tasks.covers.index_cache import open_index
 from icg_tasks.covers.pointer import Pointer, parse_pointer
-from icg_tasks.lake.partitions import PartitionFile, read_partition_file
+from icg_tasks.covers.riff import without_signature
 from icg_tasks.lake.store import ObjectStore
 
+__all__ = ["Cover", "CoverReader"]
+
 MAX_BLOB_BYTES = 20_000_000
-_COVER_COLUMNS = ("segment_id", "item_id", "variant", "cover_id", "blob", "width", "height", "made_on")
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cover:
-    """A published cover. ``segment_id`` is ``_all`` for the unpersonalised one; ``address`` is a path or an s3:// URI."""
+class LookUp(Protocol):
+    """Everything of one pointer, immutable: an index, or the Parquet files of before there were indexes."""
 
-    day: date  # of the manifest it is in
-    segment_id: str
-    item_id: str
-    variant: int
-    cover_id: str
-    blob: str
-    address: str
-    width: int
-    height: int
-    made_on: str
-
-    @property
-    def personalised(self) -> bool:
-        """Whether it was made for the user's segment."""
-        return self.segment_id != EVERYONE
-
-
-class _Users:
-    """Segment of each user, in Arrow columns sorted by user: about 40 bytes a user, a look-up in microseconds."""
-
-    def __init__(self, tables: Sequence[pa.Table]) -> None:
-        whole = pa.concat_tables([USER_SEGMENTS.empty_table(), *tables]).sort_by("user_id")
-        self._users = whole["user_id"].combine_chunks()
-        self._segments = whole["segment_id"].combine_chunks().dictionary_encode()
+    day: date
 
     def segment(self, user: str) -> str | None:
-        """The user's segment, or None."""
-        at = bisect.bisect_left(self._users, user, key=lambda value: value.as_py())
-        if at == len(self._users) or self._users[at].as_py() != user:
-            return None
-        return str(self._segments[at].as_py())
+        """The segment of a user (keyed hash), or None."""
+        ...
 
-
-@dataclass(frozen=True, kw_only=True)
-class _LookUp:
-    """Everything of one pointer, immutable."""
-
-    data: bytes
-    pointer: Pointer
-    users: _Users
-    covers: dict[tuple[str, str, int], Cover]
+    def cover(self, user: str, item_id: str, variant: int = 0) -> Cover | None:
+        """The cover a user (keyed hash) sees, or None."""
+        ...
 
 
 class CoverReader:
     """Answers from memory; safe to share between threads.
 
-    ``refresh_seconds``: how old an answer may be against current.json; 0 looks every time.
+    ``refresh_seconds``: how old an answer may be against current.json; 0 looks every time. ``background``: a thread of its own
+    looks, so that no answer ever waits for the store (from the first answer on, until ``close``). ``cache_folder``: where
+    indexes of a remote store are kept for other processes and later starts; without it each reader fetches its own.
+    ``address_of``: what ``url`` answers with (addresses.py); presigned for an hour where nothing is given.
     """
 
-    def __init__(self, store: ObjectStore, *, refresh_seconds: float = 60.0) -> None:
-        self._store, self._refresh_seconds = store, refresh_seconds
-        self._look_up: _LookUp | None = None
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        refresh_seconds: float = 60.0,
+        background: bool = False,
+        cache_folder: Path | None = None,
+        address_of: AddressOf | None = None,
+    ) -> None:
+        self._store, self._refresh_seconds, self._cache_folder = store, refresh_seconds, cache_folder
+        self._address_of = address_of or presigned(store)
+        self._look_up: LookUp | None = None
+        self._etag: str | None = None
         self._looked_at = -float("inf")
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._background = background
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "CoverReader":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop looking; answers given so far and later stay those of the covers loaded last."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
 
     @property
     def day(self) -> date | None:
         """The date whose covers are up, or None where nothing was ever published."""
         look_up = self._fresh()
-        return look_up.pointer.day if look_up else None
+        return look_up.day if look_up else None
 
     def cover(self, user_id: str, item_id: str, *, hashed: bool = False, variant: int = 0) -> Cover | None:
-        """The cover this user sees for this item: the segment's, else the unpersonalised one, else None (show the item's own).
+        """The cover this user sees for an item: the segment's, else its parent's, else everybody's, else None (the item's own).
 
         ``hashed``: user_id is the keyed hash already; else it is the raw id, and ICG_PSEUDONYM_KEY must be set.
 
@@ -108,21 +107,35 @@ class CoverReader:
         look_up = self._fresh()
         if look_up is None:
             return None
-        user = user_id if hashed else pseudonym(user_id, pseudonym_key())
-        segment = look_up.users.segment(user)
-        mine = look_up.covers.get((segment, item_id, variant)) if segment is not None else None
-        return mine or look_up.covers.get((EVERYONE, item_id, variant))
+        return look_up.cover(user_id if hashed else pseudonym(user_id, pseudonym_key()), item_id, variant)
 
     def segment(self, user_id: str, *, hashed: bool = False) -> str | None:
         """The user's segment as of the covers that are up, or None for somebody unknown."""
         look_up = self._fresh()
-        return None if look_up is None else look_up.users.segment(user_id if hashed else pseudonym(user_id, pseudonym_key()))
+        return None if look_up is None else look_up.segment(user_id if hashed else pseudonym(user_id, pseudonym_key()))
+
+    def answer(self, user_id: str, item_id: str, *, hashed: bool = False, variant: int = 0) -> dict[str, Any]:
+        """The cover answer as plain values (schemas/cover_answer.schema.json): what to show, whose it is, and of which day."""
+        look_up = self._fresh()
+        user = user_id if hashed or look_up is None else pseudonym(user_id, pseudonym_key())
+        segment = look_up.segment(user) if look_up else None
+        cover = look_up.cover(user, item_id, variant) if look_up else None
+        said: dict[str, Any] = {"item": item_id, "variant": variant, "segment": segment, "source": _source(cover, segment)}
+        said["day"] = look_up.day.isoformat() if look_up else None
+        if cover is None:
+            return said | {"cover": None}
+        shown = cover._asdict() | {"day": cover.day.isoformat(), "personalised": cover.personalised}
+        return said | {"cover": shown}
+
+    def url(self, cover: Cover) -> str:
+        """The address that a browser loads the image from."""
+        return self._address_of(cover.blob)
 
     def image(self, cover: Cover) -> bytes:
         """The cover's WebP bytes, checked against its id; raises DataMissing or DataCorrupt."""
         size = self._store.size(cover.blob)
         data = self._store.get(cover.blob) if size <= MAX_BLOB_BYTES else b""
-        if hashlib.sha256(data).hexdigest() != cover.cover_id:
+        if hashlib.sha256(without_signature(data)).hexdigest() != cover.cover_id:
             raise DataCorrupt(f"{cover.address} is not the image its name promises; restore it, or delete it and publish again")
         return data
 
@@ -130,43 +143,67 @@ class CoverReader:
         """Look at current.json now; True if another look-up was loaded. Raises what loading raises."""
         with self._lock:
             self._looked_at = time.monotonic()
-            found = self._store.get_with_etag(COVERS_CURRENT)
-            if found is None or (self._look_up is not None and self._look_up.data == found[0]):
+            etag = self._store.etag(COVERS_CURRENT)
+            if etag is None or (self._look_up is not None and etag == self._etag):
                 return False
-            self._look_up = _load(self._store, found[0])
-            return True
+            return self._load()
 
-    def _fresh(self) -> _LookUp | None:
-        """The look-up, looked after where it is due. A failing refresh leaves the last good one up, and says so."""
-        if time.monotonic() - self._looked_at >= self._refresh_seconds:
+    def _load(self) -> bool:
+        """Open what current.json names. Where that has gone meanwhile, another date is up by now: look once more."""
+        found = self._store.get_with_etag(COVERS_CURRENT)
+        while found is not None:
             try:
-                self.refresh()
-            except IcgError as error:
-                if self._look_up is None:
-                    self._looked_at = -float("inf")
+                self._look_up = _open(self._store, parse_pointer(found[0]), self._cache_folder)
+            except IcgError:
+                newer = self._store.get_with_etag(COVERS_CURRENT)
+                if newer is None or newer[0] == found[0]:
                     raise
-                _LOG.warning("covers of %s stay up: %s", self._look_up.pointer.day, error)
+                found = newer
+                continue
+            self._etag = found[1]
+            return True
+        return False
+
+    def _fresh(self) -> LookUp | None:
+        """The look-up, looked after where it is due. A failing refresh leaves the last good one up, and says so."""
+        if self._thread is None and time.monotonic() - self._looked_at >= self._refresh_seconds and not self._closed.is_set():
+            self._look()
+            if self._background and self._look_up is not None:
+                self._start()
         return self._look_up
 
+    def _look(self) -> None:
+        try:
+            self.refresh()
+        except IcgError as error:
+            if self._look_up is None:
+                self._looked_at = -float("inf")
+                raise
+            _LOG.warning("covers of %s stay up: %s", self._look_up.day, error)
 
-def _load(store: ObjectStore, data: bytes) -> _LookUp:
-    pointer = parse_pointer(data)
-    users = _Users([_table(store, file, ("user_id", "segment_id")) for file in pointer.user_segments])
-    covers = {}
-    for file in pointer.covers:
-        for row in _table(store, file, _COVER_COLUMNS).to_pylist():
-            key = (row["segment_id"], row["item_id"], row["variant"])
-            covers[key] = Cover(day=pointer.day, address=store.address(row["blob"]), **row)
-    return _LookUp(data=data, pointer=pointer, users=users, covers=covers)
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_looking, name="icg-cover-reader", daemon=True)
+                self._thread.start()
+
+    def _keep_looking(self) -> None:
+        while not self._closed.wait(max(self._refresh_seconds, 0.01)):
+            self._look()
 
 
-def _table(store: ObjectStore, file: PartitionFile, columns: tuple[str, ...]) -> pa.Table:
-    checked_key(file.key)
-    problem = DataCorrupt(f"{file.key} is no Parquet file with columns {', '.join(columns)}; publish that date again")
-    try:
-        table = read_partition_file(store, file, columns)
-    except pa.ArrowInvalid as error:
-        raise problem from error
-    if set(columns) - set(table.column_names):
-        raise problem
-    return table
+def _open(store: ObjectStore, pointer: Pointer, cache_folder: Path | None) -> LookUp:
+    if pointer.index is not None:
+        return open_index(store, pointer.index, cache_folder)
+    from icg_tasks.covers.read_tables import TableLookUp
+
+    return TableLookUp(store, pointer)
+
+
+def _source(cover: Cover | None, segment: str | None) -> str:
+    """Which link of the chain an answer is from."""
+    if cover is None:
+        return "own"
+    if cover.segment_id == EVERYONE:
+        return "everybody"
+    return "segment" if cover.segment_id == segment else "parent"

@@ -15,7 +15,7 @@ from icg_tasks.config.settings import CoverSettings
 
 DECIMALS = 4
 """Segment vectors are rounded to so many decimals, for the hash and for the model alike."""
-PIPELINE = 1
+PIPELINE = 2
 """Raise when the code changes what the same request draws: every cover is then made anew."""
 _DECIDES = (
     "candidates",
@@ -28,6 +28,9 @@ _DECIDES = (
     "min_subject_relevance",
     "candidate_slack",
     "max_relevance_loss",
+    "safety_checker",
+    "title_overlay",
+    "title_font",
 )
 
 Vector = NDArray[np.float32]

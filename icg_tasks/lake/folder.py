@@ -12,6 +12,7 @@ from pathlib import Path
 
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.partitions import checked_key
+from icg_tasks.lake.store import Entry
 
 _HIDDEN = ".icg"
 
@@ -76,6 +77,11 @@ class FolderStore:
             raise DataMissing(f"no object {key!r} in {self.uri}")
         return path.stat().st_size
 
+    def etag(self, key: str) -> str | None:
+        """Content hash, or None."""
+        found = self.get_with_etag(key)
+        return None if found is None else found[1]
+
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, sorted."""
         folder = self.root / prefix.rpartition("/")[0]
@@ -86,6 +92,15 @@ class FolderStore:
             relative = Path(parent).relative_to(self.root).as_posix()
             found += [name if relative == "." else f"{relative}/{name}" for name in names]
         yield from sorted(key for key in found if key.startswith(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Like ``list``; the time is that of the file. What is deleted meanwhile is left out."""
+        for key in self.list(prefix):
+            try:
+                found = self._path(key).stat()
+            except FileNotFoundError:
+                continue
+            yield Entry(key=key, size=found.st_size, modified=found.st_mtime)
 
     def delete(self, key: str) -> None:
         """Remove; silent where there is nothing."""
@@ -111,6 +126,10 @@ class FolderStore:
     def address(self, key: str) -> str:
         """The file's absolute path."""
         return str(self._path(key))
+
+    def presigned(self, key: str, seconds: int) -> str:  # noqa: ARG002 - the protocol's signature
+        """The file's URI; a folder knows no end of permission."""
+        return self._path(key).as_uri()
 
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)

@@ -97,7 +97,7 @@ def write_partition_files(
 
 def find_partition(store: ObjectStore, dataset: str, run_date: date) -> Partition | None:
     """What the day's manifest says, or None where there is no complete partition."""
-    found = store.get_with_etag(f"{partition_prefix(dataset, run_date)}/{PARTITION_MANIFEST}")
+    found = store.get_with_etag(manifest_key(dataset, run_date))
     if found is None:
         return None
     try:
@@ -162,15 +162,42 @@ def finish_partition(
     metadata: Mapping[str, Any] | None = None,
 ) -> Partition:
     """Make one day's partition these files, whole and at once, by writing its manifest."""
+    partition = Partition(dataset=dataset, run_date=run_date, files=list(files), metadata=dict(metadata or {}))
+    store.put(manifest_key(dataset, run_date), manifest_bytes(partition))
+    return partition
+
+
+def commit_partition(store: ObjectStore, partition: Partition, etag: str | None) -> bool:
+    """Make a day's partition visible only where its manifest is still the one with this etag (None: still absent).
+
+    False where another writer came first with something else; the very same manifest counts as one's own.
+    """
+    key, data = manifest_key(partition.dataset, partition.run_date), manifest_bytes(partition)
+    written = store.put_if_absent(key, data) if etag is None else store.put_if_match(key, data, etag)
+    if written:
+        return True
+    found = store.get_with_etag(key)
+    return found is not None and found[0] == data
+
+
+def manifest_key(dataset: str, run_date: date) -> str:
+    """Where a day's manifest lies.
+
+    >>> manifest_key("clean/items", date(2026, 3, 1))
+    'clean/items/ds=2026-03-01/_manifest.json'
+    """
+    return f"{partition_prefix(dataset, run_date)}/{PARTITION_MANIFEST}"
+
+
+def manifest_bytes(partition: Partition) -> bytes:
+    """What a manifest holds; equal partitions have equal bytes."""
     body = {
-        "dataset": dataset,
-        "ds": run_date.isoformat(),
-        "files": [{"key": f.key, "rows": f.rows, "size": f.size, "sha256": f.sha256} for f in files],
-        "metadata": dict(metadata or {}),
+        "dataset": partition.dataset,
+        "ds": partition.run_date.isoformat(),
+        "files": [{"key": f.key, "rows": f.rows, "size": f.size, "sha256": f.sha256} for f in partition.files],
+        "metadata": partition.metadata,
     }
-    text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False)
-    store.put(f"{partition_prefix(dataset, run_date)}/{PARTITION_MANIFEST}", text.encode())
-    return Partition(dataset=dataset, run_date=run_date, files=list(files), metadata=dict(metadata or {}))
+    return json.dumps(body, sort_keys=True, indent=1, allow_nan=False).encode()
 
 
 def read_partition_file(store: ObjectStore, file: PartitionFile, columns: Sequence[str] | None) -> pa.Table:

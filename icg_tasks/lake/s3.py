@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from icg_tasks.contracts.errors import DataMissing, IcgError, SettingsError
 from icg_tasks.contracts.partitions import checked_key
+from icg_tasks.lake.store import Entry
 
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _CONDITION_FAILED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409", "NoSuchKey", "404"}
@@ -83,30 +84,33 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """Whether there is an object."""
-        try:
-            self._client.head_object(Bucket=self.bucket, Key=self._full(key))
-        except ClientError as error:
-            if _code(error) in _ABSENT:
-                return False
-            raise self._explained(error, key) from error
-        return True
+        return self._head(key) is not None
 
     def size(self, key: str) -> int:
         """Bytes of the object by a HEAD request; raises DataMissing."""
-        try:
-            return int(self._client.head_object(Bucket=self.bucket, Key=self._full(key))["ContentLength"])
-        except ClientError as error:
-            if _code(error) in _ABSENT:
-                raise DataMissing(f"no object {key!r} in {self.uri}") from None
-            raise self._explained(error, key) from error
+        found = self._head(key)
+        if found is None:
+            raise DataMissing(f"no object {key!r} in {self.uri}")
+        return int(found["ContentLength"])
+
+    def etag(self, key: str) -> str | None:
+        """The etag by a HEAD request, or None."""
+        found = self._head(key)
+        return None if found is None else str(found["ETag"])
 
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, in S3's own (sorted) order."""
+        for entry in self.entries(prefix):
+            yield entry.key
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Like ``list``; the time is S3's LastModified."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
         try:
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield entry["Key"][len(self.prefix) :]
+                    key, modified = entry["Key"][len(self.prefix) :], entry["LastModified"].timestamp()
+                    yield Entry(key=key, size=int(entry["Size"]), modified=modified)
         except ClientError as error:
             raise self._explained(error, prefix) from error
 
@@ -137,6 +141,20 @@ class S3Store:
     def address(self, key: str) -> str:
         """s3://bucket/prefix/key"""
         return f"s3://{self.bucket}/{self._full(key)}"
+
+    def presigned(self, key: str, seconds: int) -> str:
+        """An https address, signed with this process' credentials, that lets anybody read the object for so long."""
+        wanted = {"Bucket": self.bucket, "Key": self._full(key)}
+        return str(self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=seconds))
+
+    def _head(self, key: str) -> Any:
+        """What S3 says of the object, or None where there is none."""
+        try:
+            return self._client.head_object(Bucket=self.bucket, Key=self._full(key))
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                return None
+            raise self._explained(error, key) from error
 
     def _full(self, key: str) -> str:
         return self.prefix + checked_key(key)

@@ -5,8 +5,18 @@ reader sees the whole object or none of it. Etags are opaque texts.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One object of a listing. ``modified`` is when it was last written, in seconds since 1970 by the store's own clock."""
+
+    key: str
+    size: int
+    modified: float
 
 
 class ObjectStore(Protocol):
@@ -45,8 +55,16 @@ class ObjectStore(Protocol):
         """Bytes of the object, without reading it; raises DataMissing."""
         ...
 
+    def etag(self, key: str) -> str | None:
+        """The etag alone, as get_with_etag would give it, or None where there is no object."""
+        ...
+
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with the prefix, sorted."""
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Like ``list``, with size and time of writing."""
         ...
 
     def delete(self, key: str) -> None:
@@ -67,6 +85,10 @@ class ObjectStore(Protocol):
 
     def address(self, key: str) -> str:
         """Full address for people: a path or an s3:// URI."""
+        ...
+
+    def presigned(self, key: str, seconds: int) -> str:
+        """An address that anybody may read the object at for so long: https (S3) or file: (a folder, for ever)."""
         ...
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, Interrupted
-from icg_tasks.covers import generate, plan, progress, publish
+from icg_tasks.covers import finish, generate, plan, progress, publish
 from icg_tasks.covers.engine import CoverEngine
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, House
@@ -69,7 +69,7 @@ def test_a_crash_costs_only_what_was_not_saved(studio: House, monkeypatch: pytes
     studio.set(shard_size=100)
     plan.run(studio.context("plan-covers"))
     monkeypatch.setattr(progress, "_SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(generate, "encode_webp", _fails_after(5))
+    monkeypatch.setattr(finish, "encode_webp", _fails_after(5))
     with pytest.raises(MemoryError):
         generated(studio, 0)
     monkeypatch.undo()
@@ -80,7 +80,7 @@ def test_a_crash_costs_only_what_was_not_saved(studio: House, monkeypatch: pytes
 
 def _fails_after(calls: int) -> Any:
     made = []
-    encode = generate.encode_webp
+    encode = finish.encode_webp
 
     def encode_or_fail(*arguments: Any) -> bytes:
         made.append(1)

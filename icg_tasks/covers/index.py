@@ -1,0 +1,195 @@
+"""The file a reader answers from: users to segments and (segment, item, variant) to covers, as hash tables in one memory map.
+
+Opening it reads a few kilobytes; a look-up is a hash and a few bytes of the map, so a process serves as many rows as fit on its
+disk, and processes share the pages. Standard library alone; written by index_build.py. Layout, numbers little-endian:
+magic, u32 length of a JSON header, header, then per table a directory (u32 offsets of 2^bits buckets and one more) and its
+entries, sorted by their 16-byte keys. An entry's bucket is the first bits of its key.
+"""
+
+import hashlib
+import json
+import mmap
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing
+from icg_tasks.contracts.partitions import COVER_BLOBS
+from icg_tasks.contracts.schemas import EVERYONE
+
+MAGIC = b"ICGINDX1"
+KEY_BYTES = 16
+USER_ENTRY = struct.Struct("<16sI")
+"""Key, number of the segment."""
+COVER_ENTRY = struct.Struct("<16s32sI")
+"""Key, cover id, number of the kind (width, height, date it was made on)."""
+_LENGTH = struct.Struct("<I")
+_BOUNDS = struct.Struct("<II")
+_NUMBER = struct.Struct("<I")
+_COVER = struct.Struct("<32sI")
+_BUCKET = struct.Struct(">I")
+_USER_SIZE, _COVER_SIZE = USER_ENTRY.size, COVER_ENTRY.size
+_sha256, _new = hashlib.sha256, tuple.__new__  # looked up once: these run for every answer
+_MAX_HEADER_BYTES = 256_000_000
+
+
+class Cover(NamedTuple):
+    """A published cover. ``segment_id`` is ``_all`` for the unpersonalised one; ``address`` is a path or an s3:// URI."""
+
+    day: date  # of the manifest it is in
+    segment_id: str
+    item_id: str
+    variant: int
+    cover_id: str
+    blob: str
+    address: str
+    width: int
+    height: int
+    made_on: str
+
+    @property
+    def personalised(self) -> bool:
+        """Whether it was made for a segment of users."""
+        return self.segment_id != EVERYONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Where a hash table lies in the file: bytes from its start to the directory and the entries, and 2^bits buckets."""
+
+    rows: int
+    bits: int
+    directory: int
+    entries: int
+
+
+def user_key(user: str) -> bytes:
+    """The 16 bytes that stand for a user: a keyed hash of 32 hex digits as it is, any other text hashed.
+
+    >>> user_key("00112233445566778899aabbccddeeff").hex()
+    '00112233445566778899aabbccddeeff'
+    """
+    try:
+        key = bytes.fromhex(user)
+    except ValueError:
+        key = b""
+    return key if len(key) == KEY_BYTES and key.hex() == user else _hashed(user.encode("utf-8", "surrogatepass"))
+
+
+def cover_key(segment_id: str, item_id: str, variant: int) -> bytes:
+    """The 16 bytes that stand for a pair of segment and item: two of 10^7 pairs share theirs with probability 10^-25."""
+    return _hashed(f"{segment_id}\0{item_id}\0{variant}".encode("utf-8", "surrogatepass"))
+
+
+def _hashed(data: bytes) -> bytes:
+    return _sha256(data).digest()[:KEY_BYTES]
+
+
+class CoverIndex:
+    """An opened index. Immutable; safe to share between threads and across a fork."""
+
+    def __init__(self, path: Path, root: str) -> None:
+        """``root``: address of the store, put before each blob's key. Raises DataMissing, DataCorrupt."""
+        try:
+            with path.open("rb") as handle:
+                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise DataMissing(f"no index at {path}; publish that date again") from None
+        except ValueError as error:
+            raise DataCorrupt(f"{path} is empty; publish that date again") from error
+        header = _header(self._map, path)
+        self._users, self._covers = (_table(header[name], entry, self._map, path) for name, entry in _ENTRIES.items())
+        self._user_shift, self._cover_shift = 32 - self._users.bits, 32 - self._covers.bits
+        self._user_entries, self._cover_entries = self._users.entries, self._covers.entries
+        self.day = date.fromisoformat(header["ds"])
+        self._segments: Sequence[str] = header["segments"]
+        self._kinds = [(int(width), int(height), str(made_on)) for width, height, made_on in header["kinds"]]
+        self._chains = _chains(self._segments, header["parents"])
+        self._blobs, self._root = f"{COVER_BLOBS}/", f"{root.rstrip('/')}/{COVER_BLOBS}/"
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Users, and pairs of segment and item."""
+        return self._users.rows, self._covers.rows
+
+    def sha256(self) -> str:
+        """Hash of the whole file: reads all of it."""
+        return hashlib.sha256(self._map).hexdigest()
+
+    def segment(self, user: str) -> str | None:
+        """The segment of a user (keyed hash), or None."""
+        number = self._segment_number(user)
+        return None if number is None else self._segments[number]
+
+    def cover(self, user: str, item_id: str, variant: int = 0) -> Cover | None:
+        """What a user (keyed hash) sees: their segment's cover, else its parent's, else everybody's, else None."""
+        number = self._segment_number(user)
+        tail = f"\0{item_id}\0{variant}".encode("utf-8", "surrogatepass")
+        for segment_id, start in self._chains[-1 if number is None else number]:
+            at = self._cover_place(_sha256(start + tail).digest()[:KEY_BYTES])
+            if at >= 0:
+                raw, kind = _COVER.unpack_from(self._map, at + KEY_BYTES)
+                name = raw.hex()
+                place = f"{name[:2]}/{name}.webp"
+                common = (name, self._blobs + place, self._root + place, *self._kinds[kind])
+                return _new(Cover, (self.day, segment_id, item_id, variant, *common))
+        return None
+
+    def _segment_number(self, user: str) -> int | None:
+        key = user_key(user)
+        bucket = _BUCKET.unpack_from(key)[0] >> self._user_shift
+        first, end = _BOUNDS.unpack_from(self._map, self._users.directory + 4 * bucket)
+        at = self._map.find(key, self._user_entries + first * _USER_SIZE, self._user_entries + end * _USER_SIZE)
+        return None if at < 0 else int(_NUMBER.unpack_from(self._map, at + KEY_BYTES)[0])
+
+    def _cover_place(self, key: bytes) -> int:
+        """Bytes from the start of the map to a cover's entry, or -1."""
+        bucket = _BUCKET.unpack_from(key)[0] >> self._cover_shift
+        first, end = _BOUNDS.unpack_from(self._map, self._covers.directory + 4 * bucket)
+        return self._map.find(key, self._cover_entries + first * _COVER_SIZE, self._cover_entries + end * _COVER_SIZE)
+
+
+_ENTRIES = {"users": USER_ENTRY, "covers": COVER_ENTRY}
+
+
+def _header(data: mmap.mmap, path: Path) -> Mapping[str, Any]:
+    problem = f"{path} is no index of covers that this version reads; publish that date again"
+    start = len(MAGIC) + _LENGTH.size
+    if len(data) < start or data[: len(MAGIC)] != MAGIC:
+        raise DataCorrupt(problem)
+    (length,) = _LENGTH.unpack_from(data, len(MAGIC))
+    if length > min(len(data) - start, _MAX_HEADER_BYTES):
+        raise DataCorrupt(problem)
+    try:
+        header = json.loads(data[start : start + length])
+        if not isinstance(header, dict) or not {"ds", "segments", "parents", "kinds", *_ENTRIES} <= header.keys():
+            raise DataCorrupt(problem)
+    except ValueError as error:
+        raise DataCorrupt(problem) from error
+    return header
+
+
+def _table(entry: Mapping[str, int], shape: struct.Struct, data: mmap.mmap, path: Path) -> Table:
+    """A table's place, checked against the length of the file."""
+    table = Table(rows=entry["rows"], bits=entry["bits"], directory=entry["directory"], entries=entry["entries"])
+    fits = 0 <= table.bits <= 32 and 0 < table.directory <= table.directory + 4 * (2**table.bits + 1) <= table.entries
+    if not fits or table.entries + table.rows * shape.size > len(data):
+        raise DataCorrupt(f"{path} is shorter than its header says; publish that date again")
+    return table
+
+
+def _chains(segments: Sequence[str], parents: Mapping[str, str]) -> list[tuple[tuple[str, bytes], ...]]:
+    """Per segment number whose covers its users see, best first; last in the list: those of somebody unknown."""
+    everybody = (EVERYONE, EVERYONE.encode())
+
+    def link(name: str) -> tuple[str, bytes]:
+        return name, name.encode("utf-8", "surrogatepass")
+
+    chains: list[tuple[tuple[str, bytes], ...]] = []
+    for name in segments:
+        parent = parents.get(name)
+        chains.append((link(name), everybody) if parent is None else (link(name), link(parent), everybody))
+    return [*chains, (everybody,)]
