@@ -6,6 +6,7 @@ from icg_tasks.config.settings import (
     AdapterSettings,
     BackboneSettings,
     CoverSettings,
+    EvaluationSettings,
     FeatureSettings,
     IntakeSettings,
     PreferenceSettings,
@@ -60,6 +61,7 @@ def production() -> Settings:
         covers=CoverSettings(
             items_per_segment=1_000, candidates=4, steps=25, guidance=5.0, size_pixels=1024, batch_size=4, shard_size=512
         ),
+        evaluation=EvaluationSettings(tower=""),
         spark=SparkSettings(master="yarn", shuffle_partitions=400, driver_memory="8g"),
     )
 

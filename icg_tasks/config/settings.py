@@ -164,10 +164,6 @@ class CoverSettings:
     max_relevance_loss: float = 0.6  # share of the own cover's relevance that a generated cover may lose before it is rejected
     max_rejected_share: float = 0.5  # of the covers made on a day, beyond which nothing is published
     move_current_backwards: bool = False  # publish-covers of a past date may move current.json back
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
     parent_distance: float = 0.0  # cosine distance up to which a segment without a cover borrows another one's; 0: never
     near_duplicate_levels: float = 1.0  # of 255, mean difference of small copies below which two items share a cover; 0: no check
     safety_checker: str = ""  # checkpoint of diffusers' StableDiffusionSafetyChecker, a folder or a pinned hub id; empty: none
@@ -179,6 +175,10 @@ class EvaluationSettings:
     c2pa_timestamp_url: str = ""  # time-stamping authority (RFC 3161); empty: no time stamp
     retention_dates: int = 30  # icg covers collect keeps the newest so many published dates, and pinned ones
     collect_grace_hours: float = 24.0  # nothing written or replaced so recently is collected
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
     """Arms and the table."""
 
     num_segments: int = 6
@@ -186,6 +186,7 @@ class EvaluationSettings:
     best_of: int = 8
     catalogue_covers: int = 1024  # per subject, for best_achievable
     bootstrap_samples: int = 1000
+    tower: str = "zoo:judge"  # vision net that image metrics see by, one that no reward uses; empty: backbones.encoder
     seed: int = 23
 
 

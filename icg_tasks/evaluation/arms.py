@@ -33,6 +33,30 @@ PREFERENCE: Final = "preference"
 METRICS: Final = (PROBABILITY, LOGIT, SUBJECT, RELEVANCE, AESTHETIC, PREFERENCE)
 WORLD_METRICS: Final = (PROBABILITY, LOGIT, SUBJECT)
 """Metrics that need a known truth; the others exist for any data."""
+HELD_OUT_LOGIT: Final = "true_click_logit_held_out_users"
+"""The true logit over those of a segment's users that no training saw; not known where a segment has none."""
+
+MS_SSIM: Final = "ms_ssim"
+TOWER_DISTANCE: Final = "tower_distance"
+NEAREST: Final = "nearest_cover_cosine"
+COPIES: Final = "copy_share"
+FRECHET: Final = "frechet_distance"
+KERNEL: Final = "kernel_distance"
+DIVERSITY_USERS: Final = "diversity_users"
+DIVERSITY_ITEMS: Final = "diversity_items"
+LOOKS: Final = "distinct_looks"
+STATISTICS: Final = ("dark_share", "edge_density", "saturation")
+"""As ``models.image_statistics`` names them."""
+
+PAIR_METRICS: Final = (*METRICS, HELD_OUT_LOGIT, MS_SSIM, TOWER_DISTANCE, NEAREST, COPIES, *STATISTICS)
+"""Metrics with one value per pair of segment and item; the others are one figure of all of an arm's covers."""
+BLOCKS: Final = (
+    ("Clicks and scores", (*METRICS, HELD_OUT_LOGIT)),
+    ("Beside the item’s own cover and the catalogue’s", (MS_SSIM, TOWER_DISTANCE, NEAREST, COPIES, FRECHET, KERNEL)),
+    ("Variety, and canaries that nothing trains on", (DIVERSITY_USERS, DIVERSITY_ITEMS, LOOKS, *STATISTICS)),
+)
+"""How people are shown the table: every metric there is, in the order of its rows."""
+ALL_METRICS: Final = tuple(metric for _, metrics in BLOCKS for metric in metrics)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """``icg evaluate``: what the day's models are worth on items that no training of the adapter saw, arm by arm, with intervals.
 
-Writes ``reports/ds=…/evaluation.json`` (the table), ``evaluation.md`` (the same for people, with paired gains), and
-``evaluation_detail.json`` with the judged images beside it. Where the data came from the embedded world, the oracle's truth and
-an independent judge are asked (``world_truth``, ``world_judge``); elsewhere those rows are left out and the notes say why.
+Writes ``reports/ds=…/evaluation.json`` (the table), ``evaluation.md`` and ``evaluation.html`` (the same for people, with paired
+gains and notes), and ``evaluation_detail.json`` with the judged images beside it. Where the data came from the embedded world,
+the oracle's truth and an independent judge are asked (``world_truth``, ``world_judge``); elsewhere those rows are left out and
+the notes say why.
 """
 
 import json
@@ -14,15 +15,21 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import StageOutcome
-from icg_tasks.evaluation.arms import WORLD_METRICS, HeldOutItem, Segment, held_out_order, least_alike
+from icg_tasks.evaluation.arm_figures import arm_rows
+from icg_tasks.evaluation.arms import HELD_OUT_LOGIT, WORLD_METRICS, HeldOutItem, Segment, held_out_order, least_alike
+from icg_tasks.evaluation.catalogue_seen import see_catalogue
 from icg_tasks.evaluation.drawn import DrawnItems
 from icg_tasks.evaluation.judged import JudgedPairs
+from icg_tasks.evaluation.looking import compared_side, look
 from icg_tasks.evaluation.making import ItemImages, Studio, arm_images
-from icg_tasks.evaluation.table import Resampling, gain_rows, markdown, share_rows, table_rows
+from icg_tasks.evaluation.metrics.resampling import over_groups
+from icg_tasks.evaluation.notes import WORLD, held_out_notes, image_notes
+from icg_tasks.evaluation.report_data import Evaluation
+from icg_tasks.evaluation.report_page import evaluation_page
+from icg_tasks.evaluation.table import Row, gain_rows, in_order, markdown, share_rows, table_rows
+from icg_tasks.evaluation.towers import open_tower
 from icg_tasks.lake.partitions import read_partition
 from icg_tasks.stage import StageContext
-
-WORLD = "world"
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -35,24 +42,29 @@ def run(context: StageContext) -> StageOutcome:
     for images in made:
         for row, swapped in enumerate(swaps):
             judged.add(studio, segments[row], images, arm_images(studio, images, segments[row], row, swapped))
-    notes = _notes(context, len(made))
     if context.settings.source == WORLD:
         from icg_tasks.evaluation.world_truth import add_truth
 
         add_truth(context, studio, judged)
+    figures, said = _image_figures(context, judged)
+    notes = [*held_out_notes(context.settings, len(made), segments), *said]
     values = judged.values()
-    resampling = Resampling.over(len(judged.pairs), settings.bootstrap_samples, settings.seed)
-    rows, gains = table_rows(values, resampling), gain_rows(values, resampling)
-    shares = share_rows(values, resampling, WORLD_METRICS[:2])
+    resampling = over_groups([pair.made.item.item_id for pair in judged.pairs], settings.bootstrap_samples, settings.seed)
+    rows, gains = in_order([*table_rows(values, resampling), *figures]), gain_rows(values, resampling)
+    shares = share_rows(values, resampling, (*WORLD_METRICS[:2], HELD_OUT_LOGIT))
     prefix = keys.partition_prefix(keys.REPORTS, context.run_date)
     detail = judged.detail(context.store, f"{prefix}/evaluation") | {"gains": gains, "shares": shares, "notes": notes}
     text = markdown(rows, gains, shares, notes)
     context.store.put(f"{prefix}/evaluation_detail.json", _json(detail | {"versions": studio.versions}))
     context.store.put(f"{prefix}/evaluation.md", f"# Evaluation of {context.run_date}\n\n{text}".encode())
+    page = evaluation_page(Evaluation(rows=rows, detail=detail), context.run_date, context.settings.source)
+    context.store.put(f"{prefix}/evaluation.html", page.encode())
     context.store.put(f"{prefix}/evaluation.json", _json(rows))
     context.say("\n" + text)
     return StageOutcome(
-        outputs=[f"{prefix}/evaluation.json", f"{prefix}/evaluation.md", f"{prefix}/evaluation_detail.json"],
+        outputs=[
+            f"{prefix}/{name}" for name in ("evaluation.json", "evaluation.md", "evaluation.html", "evaluation_detail.json")
+        ],
         counts={"pairs": len(judged.pairs), "segments": len(segments), "items": len(made), "images": judged.num_images},
         figures={"table": rows, "gains": gains, "share_of_achievable": shares, "notes": notes},
     )
@@ -100,25 +112,16 @@ def _make_all(context: StageContext, studio: Studio, segments: Sequence[Segment]
     return made
 
 
-def _notes(context: StageContext, num_items: int) -> list[str]:
-    settings = context.settings.evaluation
-    notes = [
-        f"{num_items} items that the adapter never trained on, each for every segment; all arms draw from the same seeds.",
-        "Swapped is the cover of the segment whose vector is least like the segment's own, each used once.",
-    ]
-    if settings.best_of != 8:
-        notes.append(f"The arms called best of 8 choose among {settings.best_of} here (evaluation.best_of).")
-    if num_items < settings.items_per_segment:
-        notes.append(f"Only {num_items} held-out items were to be had; {settings.items_per_segment} were asked for.")
-    if context.settings.source == WORLD:
-        notes.append("Truth is the oracle's mean over all users of a segment, on the home page's fourth place.")
-    else:
-        notes.append(
-            f"The data come from {context.settings.source!r}, not from the embedded world: nobody knows the true click "
-            "probability or subject of an image, so those metrics and the best achievable cover are left out. Preference is "
-            "the model's opinion."
-        )
-    return notes
+def _image_figures(context: StageContext, judged: JudgedPairs) -> tuple[list[Row], list[str]]:
+    """Image metrics: those of pairs into the pairs, those of whole arms as rows, and what must be said of them."""
+    settings = context.settings
+    tower, side = open_tower(settings), compared_side(settings.covers.size_pixels)
+    catalogue = see_catalogue(context, tower, side, {pair.made.item.item_id for pair in judged.pairs})
+    context.say(f"looking at the covers by {tower.name}")
+    looked = look(judged, tower, catalogue, side, lambda: context.stop.check("the drawn items are kept"))
+    real = None if catalogue is None else catalogue.vectors_NE
+    rows = arm_rows(looked, real, settings.evaluation.bootstrap_samples, settings.evaluation.seed)
+    return rows, image_notes(settings, tower, catalogue, looked, side)
 
 
 def _json(body: object) -> bytes:

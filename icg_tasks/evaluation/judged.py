@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from icg_tasks.evaluation.arms import AESTHETIC, ARMS, METRICS, PREFERENCE, RELEVANCE, Segment
+from icg_tasks.evaluation.arms import AESTHETIC, ARMS, PAIR_METRICS, PREFERENCE, RELEVANCE, Segment
 from icg_tasks.evaluation.making import ItemImages, Scored, Studio
 from icg_tasks.lake.store import ObjectStore
 
@@ -25,6 +25,7 @@ class Pair:
     made: ItemImages
     images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     values: dict[str, dict[str, float]] = field(default_factory=dict)  # arm, metric
+    ideals: list[NDArray[np.uint8]] = field(default_factory=list)  # several best achievable covers, of different noise
 
 
 class JudgedPairs:
@@ -49,13 +50,20 @@ class JudgedPairs:
     @property
     def num_images(self) -> int:
         """Different images among all pairs and arms."""
-        return len({_digest(image) for pair in self.pairs for image in pair.images.values()})
+        return len({digest(image) for pair in self.pairs for image in pair.images.values()})
+
+    def by_item(self) -> list[list[Pair]]:
+        """Each item's pairs, in the order in which segments were added."""
+        found: dict[str, list[Pair]] = {}
+        for pair in self.pairs:
+            found.setdefault(pair.made.item.item_id, []).append(pair)
+        return list(found.values())
 
     def values(self) -> dict[tuple[str, str], NDArray[np.float64]]:
         """(arm, metric) to one value per pair. A metric that no head is configured for (all NaN) is left out."""
         found = {}
         for arm in ARMS:
-            for metric in METRICS:
+            for metric in PAIR_METRICS:
                 if all(metric in pair.values.get(arm, {}) for pair in self.pairs):
                     column = np.array([pair.values[arm][metric] for pair in self.pairs])
                     if not np.isnan(column).all():
@@ -89,12 +97,13 @@ class JudgedPairs:
         }
 
 
-def _digest(image: NDArray[np.uint8]) -> str:
+def digest(image: NDArray[np.uint8]) -> str:
+    """What an image is known by: a hash of its shape and pixels."""
     return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 def _keep(store: ObjectStore, prefix: str, image: NDArray[np.uint8], written: dict[str, str]) -> str:
-    name = _digest(image)
+    name = digest(image)
     if name not in written:
         sink = io.BytesIO()
         Image.fromarray(image).save(sink, format="PNG", optimize=True)

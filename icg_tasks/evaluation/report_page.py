@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from datetime import date
 from html import escape
 
-from icg_tasks.evaluation import report_day, report_sections
-from icg_tasks.evaluation.report_data import DayView
+from icg_tasks.evaluation import report_day, report_measures, report_sections
+from icg_tasks.evaluation.report_data import DayView, Evaluation
 from icg_tasks.evaluation.report_style import STYLE
 from icg_tasks.evaluation.report_words import headline, source_words
 
 _SECTIONS = {
     "uplift": "Is it worth it?",
     "looks": "One item, many looks",
+    "measures": "Measured",
     "gallery": "Segments",
     "learning": "Models",
     "stages": "Stages",
@@ -28,6 +29,7 @@ def page(view: DayView, run_date: date, source: str, addresses: Mapping[str, str
             f'<div class="note{" good" if source == "world" else ""}"><p>{escape(source_words(source))}</p></div>',
             report_sections.uplift(view.evaluation),
             report_sections.six_by_eight(view.evaluation, addresses),
+            report_measures.measures(view.evaluation.rows if view.evaluation else []),
             report_sections.gallery(view.segments),
             report_day.learning(view),
             report_day.stages(view.stages),
@@ -38,13 +40,25 @@ def page(view: DayView, run_date: date, source: str, addresses: Mapping[str, str
     links = "".join(f'<a href="#{name}">{escape(words)}</a>' for name, words in _SECTIONS.items() if f'id="{name}"' in body)
     day = f"{run_date.day} {run_date:%B %Y}"
     rows = view.evaluation.rows if view.evaluation else []
+    lead = f'<p class="lead">{escape(headline(rows))}</p><nav>{links}</nav>'
+    return _whole(f"Covers of {day}", "the day’s report", f"{lead}{body}<footer>{_versions(view)}</footer>")
+
+
+def evaluation_page(evaluation: Evaluation, run_date: date, source: str) -> str:
+    """The evaluation alone, as a page without pictures: the whole table, gains, shares and notes."""
+    lead = f'<p class="lead">{escape(headline(evaluation.rows))}</p>'
+    note = f'<div class="note{" good" if source == "world" else ""}"><p>{escape(source_words(source))}</p></div>'
+    tables = report_sections.uplift(evaluation) + report_measures.measures(evaluation.rows)
+    title = f"Evaluation of {run_date.day} {run_date:%B %Y}"
+    return _whole(title, "evaluation", f"{lead}{note}{tables}<footer>The same for machines: evaluation.json.</footer>")
+
+
+def _whole(title: str, kind: str, body: str) -> str:
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Covers of {day}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>'
-        '<div class="kicker">ICG Covers · the day’s report</div>'
-        f'<h1>Covers of {day}</h1><p class="lead">{escape(headline(rows))}</p><nav>{links}</nav>{body}'
-        f"<footer>{_versions(view)}</footer></main></body></html>\n"
+        f'<div class="kicker">ICG Covers · {kind}</div><h1>{title}</h1>{body}</main></body></html>\n'
     )
 
 

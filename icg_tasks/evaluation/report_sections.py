@@ -10,10 +10,9 @@ from typing import Any
 from icg_tasks.evaluation import arms as names
 from icg_tasks.evaluation.report_data import CoverCard, DayView, Evaluation, Picture, SegmentView
 from icg_tasks.evaluation.report_images import SMALL
+from icg_tasks.evaluation.report_measures import STRONG, arm_table, looks_and_tastes, said
 from icg_tasks.evaluation.report_plots import Dot, interval_plot
-from icg_tasks.evaluation.report_words import ARM_WORDS, METRIC_WORDS, PERCENT, find_row
-
-STRONG = (names.PERSONAL, names.PERSONAL_BEST)
+from icg_tasks.evaluation.report_words import ARM_WORDS, METRIC_WORDS, find_row
 
 
 def tiles(view: DayView) -> str:
@@ -34,11 +33,12 @@ def uplift(evaluation: Evaluation | None) -> str:
         if row["metric"] == metric
     ]
     pairs = rows[0]["n"]
+    table = arm_table(rows, names.BLOCKS[0][1])
     return (
         f'<h2 id="uplift">Is it worth it?</h2><p class="soft">Mean {METRIC_WORDS[metric]} over {pairs} pairs of segment and '
-        "held-out item, with 95 % bootstrap intervals. For a segment, the mean over all of its own users.</p>"
+        "held-out item, with 95 % bootstrap intervals over items. For a segment, the mean over all of its own users.</p>"
         f'<div class="panel">{interval_plot(dots, title=METRIC_WORDS[metric] + " by arm")}</div>'
-        f'<div class="panel scroll">{_table(rows)}</div>{_gains(detail)}{_notes(detail.get("notes", []))}'
+        f'<div class="panel scroll">{table}</div>{_gains(detail)}{_notes(detail.get("notes", []))}'
     )
 
 
@@ -114,6 +114,10 @@ def _uplift_tiles(evaluation: Evaluation | None) -> list[str]:
                 f"{100 * subject['mean']:.0f} %", "of personalised covers still show their subject, says an independent judge"
             )
         )
+    looks = looks_and_tastes(rows)
+    if looks:
+        tastes = f", where {looks[1]} distinct tastes are to be met" if looks[1] is not None else ""
+        found.append(_tile(str(looks[0]), f"distinct looks among {len(evaluation.detail['segments'])} segments{tastes}"))
     return found
 
 
@@ -145,33 +149,14 @@ def _tile(figure: str, words: str) -> str:
     return f'<div class="tile"><b>{escape(figure)}</b><span>{escape(words)}</span></div>'
 
 
-def _said(row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return "–"
-    if row["metric"] in PERCENT:
-        return f"{100 * row['mean']:.1f} %<small>{100 * row['low']:.1f} – {100 * row['high']:.1f}</small>"
-    return f"{row['mean']:.3f}<small>{row['low']:.3f} – {row['high']:.3f}</small>"
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    metrics = [metric for metric in names.METRICS if any(row["metric"] == metric for row in rows)]
-    head = "".join(f'<th class="n">{METRIC_WORDS[metric]}</th>' for metric in metrics)
-    lines = []
-    for arm in names.ARMS:
-        if any(row["arm"] == arm for row in rows):
-            cells = "".join(f'<td class="n">{_said(find_row(rows, arm, metric))}</td>' for metric in metrics)
-            lines.append(f'<tr class="{"strong" if arm in STRONG else ""}"><td>{ARM_WORDS[arm]}</td>{cells}</tr>')
-    return f"<table><thead><tr><th>arm</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
 def _gains(detail: Mapping[str, Any]) -> str:
     lines = []
     for row in detail.get("gains", []):
-        if row["metric"] in (names.LOGIT, names.PROBABILITY) or (
+        if row["metric"] in (names.LOGIT, names.HELD_OUT_LOGIT, names.PROBABILITY) or (
             row["metric"] == names.PREFERENCE and not detail.get("shares")
         ):
             words = f"{ARM_WORDS[row['arm']]} <span class='soft'>minus</span> {ARM_WORDS[row['against']]}"
-            lines.append(f'<tr><td>{words}</td><td>{METRIC_WORDS[row["metric"]]}</td><td class="n">{_said(row)}</td></tr>')
+            lines.append(f'<tr><td>{words}</td><td>{METRIC_WORDS[row["metric"]]}</td><td class="n">{said(row)}</td></tr>')
     for row in detail.get("shares", []):
         words = f"{ARM_WORDS[row['arm']]} <span class='soft'>over</span> {ARM_WORDS[row['against']]}"
         cell = f"{100 * row['mean']:.0f} %<small>{100 * row['low']:.0f} – {100 * row['high']:.0f}</small>"

@@ -31,7 +31,7 @@ nav a { color:var(--soft); text-decoration:none; } nav a:hover { color:var(--acc
   font-variant-numeric:tabular-nums; }
 th { text-align:left; font-weight:600; color:var(--soft); font-size:13px; } td,th { padding:8px 12px;
   border-bottom:1px solid var(--line);
-  vertical-align:baseline; } td.n,th.n { text-align:right; white-space:nowrap; } tr.strong td { font-weight:600; }
+  vertical-align:baseline; } td.n,th.n { text-align:right; } td.n { white-space:nowrap; } tr.strong td { font-weight:600; }
 tr.strong td:first-child { color:var(--accent); } td small { display:block; font-weight:400; }
   tr:last-child td { border-bottom:0; }
 svg { width:100%; height:auto; display:block; } svg text { font:13px system-ui,sans-serif; fill:var(--ink); }
@@ -73,6 +73,9 @@ img.small { image-rendering:pixelated; } .gone { aspect-ratio:1; display:grid; p
 figcaption b { display:block; color:var(--ink); margin-bottom:3px; } figcaption i { font-style:normal; }
 figcaption span { display:flex; justify-content:space-between; gap:6px; font-variant-numeric:tabular-nums; }
 table.tight { width:auto; }
+summary { cursor:pointer; } dl { display:grid; grid-template-columns:max-content minmax(0,70ch); gap:6px 20px;
+  font-size:14.5px; } thead th { vertical-align:bottom; line-height:1.3; }
+dt { font-weight:600; } dd { margin:0; color:var(--soft); } .panel>h3 { margin-bottom:6px; }
 @media (max-width:700px) { .panel { overflow-x:auto; } .panel>svg { min-width:620px; }
   main { padding:32px 16px 64px; } .two { grid-template-columns:1fr; } h2 { margin-top:56px; }
   .strip { grid-template-columns:repeat(4,1fr); } .cards { grid-template-columns:1fr; } }

@@ -24,8 +24,36 @@ METRIC_WORDS: Final[dict[str, str]] = {
     names.RELEVANCE: "relevance",
     names.AESTHETIC: "aesthetic",
     names.PREFERENCE: "preference",
+    names.HELD_OUT_LOGIT: "true click logit, held-out users",
+    names.MS_SSIM: "likeness to own cover",
+    names.TOWER_DISTANCE: "distance to own cover",
+    names.NEAREST: "nearest catalogue cover",
+    names.COPIES: "copies",
+    names.FRECHET: "Fréchet distance",
+    names.KERNEL: "kernel distance",
+    names.DIVERSITY_USERS: "across segments",
+    names.DIVERSITY_ITEMS: "across items",
+    names.LOOKS: "distinct looks",
+    names.STATISTICS[0]: "dark pixels",
+    names.STATISTICS[1]: "edges",
+    names.STATISTICS[2]: "saturation",
 }
-PERCENT: Final = (names.PROBABILITY, names.SUBJECT)
+PERCENT: Final = (names.PROBABILITY, names.SUBJECT, names.COPIES, names.STATISTICS[0])
+METRIC_MEANS: Final[dict[str, str]] = {
+    names.MS_SSIM: "MS-SSIM: how much of the own cover’s structure is kept, over several scales; 1 is the own cover itself.",
+    names.TOWER_DISTANCE: "How far it is from the own cover, place by place and layer by layer: 0 is the same, 4 the most.",
+    names.NEAREST: "Cosine with the most similar cover of any other item; read it beside that of the items’ own covers.",
+    names.COPIES: "Share of covers as near to another item’s cover as a slightly edited copy of it would be.",
+    names.FRECHET: "How unlike the catalogue’s covers they are as a set, both taken for Gaussians; too high for few covers.",
+    names.KERNEL: "The same by a kernel, which does not depend on how many covers there are; about 0 is alike.",
+    names.DIVERSITY_USERS: "Mean distance of two segments’ covers of one item: 0 means that all see the same, 2 is the most.",
+    names.DIVERSITY_ITEMS: "Mean distance of two items’ covers of one segment: near 0, every item would look the same.",
+    names.LOOKS: "Segments whose covers can be told apart in three of four forced choices on items left out. For the best "
+    "achievable cover it is the number of distinct tastes.",
+    names.STATISTICS[0]: "Share of pixels that are nearly black; like the next two never trained on, so a jump is a warning.",
+    names.STATISTICS[1]: "Mean change of light from one pixel to the next.",
+    names.STATISTICS[2]: "Mean spread between a pixel’s strongest and weakest colour.",
+}
 
 _WORLD: Final = (
     "The readers and items behind this page are simulated, so the true click probability of any image is known. It is told by "

@@ -1,7 +1,7 @@
-"""Values of arms and metrics to the table: means with bootstrap intervals over pairs, paired gains, Markdown.
+"""Values of arms and metrics to the table: means with bootstrap intervals, paired gains, Markdown.
 
-Knows numbers and names. A row is {"arm", "metric", "mean", "low", "high", "n"}; a gain is the same of a difference between two
-arms on the same pairs, or of one difference as a share of another.
+Knows numbers and names; what is resampled together is the caller's word. A row is {"arm", "metric", "mean", "low", "high",
+"n"}; a gain is the same of a difference between two arms on the same pairs, or of one difference as a share of another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.evaluation.arms import (
+    ALL_METRICS,
     ARMS,
     BEST,
+    BLOCKS,
+    HELD_OUT_LOGIT,
     LOGIT,
     METRICS,
     OWN,
+    PAIR_METRICS,
     PERSONAL,
     PERSONAL_BEST,
     PLAIN,
@@ -57,6 +61,12 @@ class Resampling:
         counts = np.stack([np.bincount(rng.integers(pairs, size=pairs), minlength=pairs) for _ in range(samples)])
         return cls(weight_SP=counts / pairs)
 
+    def where(self, known_P: NDArray[np.bool_]) -> "Resampling":
+        """The same samples over some of the pairs, left out where they hold none of those."""
+        weight_SP = self.weight_SP[:, known_P]
+        whole_S = weight_SP.sum(axis=1)
+        return Resampling(weight_SP=weight_SP[whole_S > 0] / whole_S[whole_S > 0, None])
+
     def means(self, value_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean of the values in each sample."""
         return np.asarray(self.weight_SP @ value_P)
@@ -69,27 +79,36 @@ def interval_row(mean: float, drawn_S: NDArray[np.float64], count: int) -> Row:
 
 
 def table_rows(values: Values, resampling: Resampling) -> list[Row]:
-    """The table, arms and metrics in their fixed order; raises DataCorrupt for values that are not finite."""
+    """Rows of the metrics that pairs have, in their fixed order; raises DataCorrupt for values that are not finite.
+
+    Only the logit of held-out users may be NaN, at pairs whose segment has none; such pairs are left out of its rows.
+    """
     rows = []
     for arm in ARMS:
-        for metric in METRICS:
+        for metric in PAIR_METRICS:
             if (arm, metric) in values:
-                value_P = _checked(values, arm, metric)
-                found = interval_row(value_P.mean(), resampling.means(value_P), len(value_P))
+                value_P, drawn = _known(_checked(values, arm, metric), resampling)
+                found = interval_row(value_P.mean(), drawn.means(value_P), len(value_P))
                 rows.append({"arm": arm, "metric": metric, **found})
-    return rows
+    return in_order(rows)
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Rows by arm and metric, each in the order in which this project names them."""
+    return sorted(rows, key=lambda row: (ARMS.index(row["arm"]), ALL_METRICS.index(row["metric"])))
 
 
 def gain_rows(values: Values, resampling: Resampling) -> list[Row]:
     """Paired differences between arms in the metrics that tell most: the true ones, or where nobody knows, the models'."""
     known = {metric for _, metric in values}
-    metrics = [metric for metric in (WORLD_METRICS if LOGIT in known else METRICS) if metric in known]
+    metrics = [metric for metric in ((*WORLD_METRICS, HELD_OUT_LOGIT) if LOGIT in known else METRICS) if metric in known]
     rows = []
     for arm, against in DIFFERENCES:
         for metric in metrics:
             if (arm, metric) in values and (against, metric) in values:
-                difference_P = _checked(values, arm, metric) - _checked(values, against, metric)
-                found = interval_row(difference_P.mean(), resampling.means(difference_P), len(difference_P))
+                apart_P = _checked(values, arm, metric) - _checked(values, against, metric)
+                difference_P, drawn = _known(apart_P, resampling)
+                found = interval_row(difference_P.mean(), drawn.means(difference_P), len(difference_P))
                 rows.append({"arm": arm, "against": against, "metric": metric, **found})
     return rows
 
@@ -102,24 +121,20 @@ def share_rows(values: Values, resampling: Resampling, metrics: Sequence[str]) -
             if any((name, metric) not in values for name in (arm, against, BEST)):
                 continue
             base_P = _checked(values, against, metric)
-            gain_P, most_P = _checked(values, arm, metric) - base_P, _checked(values, BEST, metric) - base_P
-            most_S = resampling.means(most_P)
+            gain_P, drawn = _known(_checked(values, arm, metric) - base_P, resampling)
+            most_P, _ = _known(_checked(values, BEST, metric) - base_P, resampling)
+            most_S = drawn.means(most_P)
             if most_P.mean() <= 0 or (most_S <= 0).any():
                 continue
-            found = interval_row(gain_P.mean() / most_P.mean(), resampling.means(gain_P) / most_S, len(gain_P))
+            found = interval_row(gain_P.mean() / most_P.mean(), drawn.means(gain_P) / most_S, len(gain_P))
             rows.append({"arm": arm, "against": against, "metric": metric, **found})
     return rows
 
 
 def markdown(rows: Sequence[Row], gains: Sequence[Row], shares: Sequence[Row], notes: Sequence[str]) -> str:
-    """The table as Markdown: one line per arm, one column per metric, then gains, shares and remarks."""
-    metrics = [metric for metric in METRICS if any(row["metric"] == metric for row in rows)]
-    cell = {(row["arm"], row["metric"]): _cell(row) for row in rows}
-    lines = [f"| arm | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
-    present = [arm for arm in ARMS if any((arm, metric) in cell for metric in metrics)]
-    lines += [f"| {arm} | {' | '.join(cell.get((arm, metric), '–') for metric in metrics)} |" for arm in present]
-    pairs = rows[0]["n"] if rows else 0
-    lines += ["", f"Means over {pairs} pairs of segment and held-out item, with 95 % bootstrap intervals over pairs.", ""]
+    """The table as Markdown, in blocks: one line per arm, one column per metric; then gains, shares and remarks."""
+    blocks = [lines for title, metrics in BLOCKS if (lines := _block(rows, title, metrics))]
+    lines = [line for block in blocks for line in [*block, ""]]
     if gains:
         lines += ["| paired difference | metric | mean |", "|---|---|---|"]
         lines += [f"| {row['arm']} − {row['against']} | {row['metric']} | {_cell(row)} |" for row in gains]
@@ -130,12 +145,35 @@ def markdown(rows: Sequence[Row], gains: Sequence[Row], shares: Sequence[Row], n
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _block(rows: Sequence[Row], title: str, metrics: Sequence[str]) -> list[str]:
+    cell = {(row["arm"], row["metric"]): _cell(row) for row in rows}
+    metrics = [metric for metric in metrics if any(name == metric for _, name in cell)]
+    if not metrics:
+        return []
+    present = [arm for arm in ARMS if any((arm, metric) in cell for metric in metrics)]
+    return [
+        f"**{title}**",
+        "",
+        f"| arm | {' | '.join(metrics)} |",
+        f"|---|{'---|' * len(metrics)}",
+        *(f"| {arm} | {' | '.join(cell.get((arm, metric), '–') for metric in metrics)} |" for arm in present),
+    ]
+
+
 def _cell(row: Row) -> str:
     return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _checked(values: Values, arm: str, metric: str) -> NDArray[np.float64]:
+    """The values, finite but for the held-out users of segments that have none (NaN)."""
     found = np.asarray(values[arm, metric], dtype=np.float64)
-    if not np.isfinite(found).all():
-        raise DataCorrupt(f"{metric} of {arm} is not finite on {int((~np.isfinite(found)).sum())} of {len(found)} pairs")
+    wrong_P = ~np.isfinite(found) & ~(np.isnan(found) & (metric == HELD_OUT_LOGIT))
+    if wrong_P.any():
+        raise DataCorrupt(f"{metric} of {arm} is not finite on {int(wrong_P.sum())} of {len(found)} pairs")
     return found
+
+
+def _known(value_P: NDArray[np.float64], resampling: Resampling) -> tuple[NDArray[np.float64], Resampling]:
+    """Values that are there, and the resampling over them."""
+    known_P = ~np.isnan(value_P)
+    return (value_P, resampling) if known_P.all() else (value_P[known_P], resampling.where(known_P))

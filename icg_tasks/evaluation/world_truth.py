@@ -1,6 +1,6 @@
 """The oracle's answers for evaluation: true click probability and logit of images, and the best achievable cover of each pair.
 
-One of the two files here that know the embedded world; used only where the data came from it. Nothing that trains sees this.
+One of the files here that know the embedded world; used only where the data came from it. Nothing that trains sees this.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from icg_tasks.evaluation.arms import BEST, LOGIT, PROBABILITY, SUBJECT, Segment
+from icg_tasks.contracts.holdout import is_held_out_user
+from icg_tasks.evaluation.arms import BEST, HELD_OUT_LOGIT, LOGIT, PROBABILITY, SUBJECT, Segment
 from icg_tasks.evaluation.judged import JudgedPairs
 from icg_tasks.evaluation.making import Studio
 from icg_tasks.evaluation.world_judge import Judge
@@ -27,7 +28,10 @@ Pixels = NDArray[np.uint8]
 
 
 def add_truth(context: StageContext, studio: Studio, judged: JudgedPairs) -> None:
-    """Adds the best achievable arm to every pair, then the true values and the judge's word to every arm."""
+    """Adds the best achievable arm to every pair, then the true values and the judge's word to every arm.
+
+    The logit of held-out users is NaN where a segment has none.
+    """
     oracle = Oracle.from_settings(context.settings, context.run_date)
     count, size = context.settings.evaluation.catalogue_covers, context.settings.covers.size_pixels
     seen = Path(context.settings.work_folder) / "catalogue_seen"
@@ -37,14 +41,18 @@ def add_truth(context: StageContext, studio: Studio, judged: JudgedPairs) -> Non
         context.stop.check("the drawn items and the catalogue covers seen are kept")
         best = catalogue.best(pair.segment, pair.made.item.item_id, pair.made.own.image)
         judged.add_arms(studio, pair, {BEST: studio.scored(best, pair.made.item)})
+        pair.ideals.extend(catalogue.ideals(pair.segment, pair.made.item.item_id))
     for pair in judged.pairs:
         item_id, arms = pair.made.item.item_id, list(pair.images)
         images = np.stack([pair.images[arm] for arm in arms])
-        truth = oracle.segment_mean(pair.segment.user_ids, item_id, oracle.look_features(images))
+        features = oracle.look_features(images)
+        truth = oracle.segment_mean(pair.segment.user_ids, item_id, features)
+        unseen = [user for user in pair.segment.user_ids if is_held_out_user(user)]
+        held_out = oracle.segment_mean(unseen, item_id, features).logit_C if unseen else np.full(len(arms), np.nan)
         recognised = judge.subject_recognised(images, [oracle.subject_of(item_id)] * len(arms))
         for row, arm in enumerate(arms):
             pair.values[arm] |= {PROBABILITY: float(truth.probability_C[row]), LOGIT: float(truth.logit_C[row])}
-            pair.values[arm][SUBJECT] = float(recognised[row])
+            pair.values[arm] |= {SUBJECT: float(recognised[row]), HELD_OUT_LOGIT: float(held_out[row])}
 
 
 class CatalogueCovers:
@@ -62,6 +70,19 @@ class CatalogueCovers:
         features = np.concatenate([self._seen(subject), self._oracle.look_features(own[None])])
         row = self._oracle.best_cover(segment.user_ids, item_id, features)
         return own if row == len(self._looks) else self._draw(subject, row)
+
+    def ideals(self, segment: Segment, item_id: str) -> list[Pixels]:
+        """The best cover in each half of the catalogue's covers: twice what a segment wants, in different noise.
+
+        Nothing where each look was drawn once only.
+        """
+        subject, every = self._oracle.subject_of(item_id), len(all_looks())
+        features, turn = self._seen(subject), np.arange(len(self._looks)) // every
+        if turn[-1] == 0:
+            return []
+        halves = [np.flatnonzero(turn % 2 == half) for half in range(2)]
+        best = [rows[self._oracle.best_cover(segment.user_ids, item_id, features[rows])] for rows in halves]
+        return [self._draw(subject, int(row)) for row in best]
 
     def _draw(self, subject: str, row: int) -> Pixels:
         return draw_cover(CoverAttributes(subject=subject, look=self._looks[row]), seed=_FIRST_SEED + row, size=self._size)

@@ -11,11 +11,12 @@ import torch
 from icg_tasks.config import Settings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, Interrupted
-from icg_tasks.contracts.holdout import is_held_out_item
+from icg_tasks.contracts.holdout import is_held_out_item, is_held_out_user
 from icg_tasks.contracts.schemas import SEGMENTS
 from icg_tasks.covers.engine import CoverRequest, GeneratedCover
 from icg_tasks.covers.scorer import CoverScorer
 from icg_tasks.covers.versions import ModelVersions
+from icg_tasks.evaluation import arms as names
 from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL, PLAIN, SUBJECT, SWAPPED, HeldOutItem, Segment
 from icg_tasks.evaluation.evaluate import read_segments, run
 from icg_tasks.evaluation.making import ItemImages, Studio
@@ -107,7 +108,12 @@ def test_a_perfect_generator_reaches_what_is_achievable_and_swapping_undoes_it(
 ) -> None:
     outcome = run(context("evaluate"))
     found = _rows(store)
-    assert set(found) == {(arm, metric) for arm in ARMS for metric in METRICS}
+    without_looks = {(arm, metric) for arm in ARMS for metric in names.ALL_METRICS if metric != names.LOOKS}
+    looks = {(arm, names.LOOKS) for arm in (PLAIN, PERSONAL)}  # each catalogue look is drawn once here: no ideals to count
+    assert set(found) - {(arm, names.HELD_OUT_LOGIT) for arm in ARMS} == (without_looks | looks) - {
+        (arm, names.HELD_OUT_LOGIT) for arm in ARMS
+    }
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in found.values())
     logit = {arm: found[arm, LOGIT]["mean"] for arm in ARMS}
     assert logit[BEST] >= max(logit.values())
     assert logit[PERSONAL] > logit[BEST] - 0.1
@@ -116,6 +122,71 @@ def test_a_perfect_generator_reaches_what_is_achievable_and_swapping_undoes_it(
     assert found[PERSONAL, LOGIT]["n"] == outcome.counts["pairs"] == 12
     share = next(row for row in outcome.figures["share_of_achievable"] if row["arm"] == PERSONAL and row["metric"] == LOGIT)
     assert 0.9 < share["mean"] <= 1.0
+
+
+def test_image_metrics_say_what_is_known_of_these_arms(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+    run(context("evaluate"))
+    mean = {name: row["mean"] for name, row in _rows(store).items()}
+    assert mean[OWN, names.MS_SSIM] == pytest.approx(1.0)
+    assert mean[OWN, names.TOWER_DISTANCE] == 0.0
+    assert all(mean[arm, names.TOWER_DISTANCE] > 0.05 for arm in ARMS if arm != OWN)
+    assert all(mean[arm, names.DIVERSITY_USERS] == 0.0 for arm in (OWN, PLAIN))
+    assert all(mean[arm, names.DIVERSITY_USERS] > 0.1 for arm in (PERSONAL, SWAPPED, BEST))
+    assert all(0.5 < mean[arm, names.NEAREST] <= 1.0 for arm in ARMS)
+    assert mean[PLAIN, names.LOOKS] == 1
+    assert mean[PERSONAL, names.LOOKS] == 3
+    assert mean[PERSONAL, names.KERNEL] > mean[OWN, names.KERNEL]  # everything in one look per segment
+    detail = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))
+    notes = " ".join(detail["notes"])
+    for words in ("see by zoo:judge", "which no reward looks through", "of whom are held out", "Split by time", "over items"):
+        assert words in notes, words
+
+
+def test_held_out_users_are_asked_apart(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+    run(context("evaluate"))
+    detail = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))
+    with_some = {
+        segment.segment_id
+        for segment in read_segments(context("evaluate"))
+        if any(is_held_out_user(user) for user in segment.user_ids)
+    }
+    assert with_some
+    for pair in detail["pairs"]:
+        values = pair["values"][PERSONAL]
+        assert (names.HELD_OUT_LOGIT in values) == (pair["segment_id"] in with_some)
+        assert values.get(names.HELD_OUT_LOGIT, 0.0) != values[LOGIT]
+    row = _rows(store)[PERSONAL, names.HELD_OUT_LOGIT]
+    assert row["n"] == 4 * len(with_some)
+
+
+def test_tastes_are_counted_where_the_catalogue_draws_each_look_twice(
+    context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    twice = replace(settings, evaluation=replace(settings.evaluation, catalogue_covers=512, items_per_segment=3))
+    run(context("evaluate", twice))
+    found = _rows(store)
+    assert found[BEST, names.LOOKS]["mean"] == 3
+    assert "number of distinct tastes" in store.get(f"{PREFIX}/evaluation.md").decode()
+
+
+def test_a_tower_that_rewards_use_is_named_as_such(
+    context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    encoder = replace(settings, evaluation=replace(settings.evaluation, tower="", items_per_segment=2))
+    run(context("evaluate", encoder))
+    text = store.get(f"{PREFIX}/evaluation.md").decode()
+    assert "a net that rewards look through too" in text
+    assert "zoo:dual_encoder" in text
+
+
+def test_one_item_alone_has_no_figures_of_whole_arms(
+    context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    run(context("evaluate", replace(settings, evaluation=replace(settings.evaluation, items_per_segment=1))))
+    metrics = {metric for _, metric in _rows(store)}
+    assert names.MS_SSIM in metrics
+    assert metrics.isdisjoint({names.FRECHET, names.KERNEL, names.DIVERSITY_ITEMS, names.LOOKS})
+    assert "One item only" in store.get(f"{PREFIX}/evaluation.md").decode()
 
 
 def test_only_held_out_items_are_judged_and_the_best_is_never_below_the_own_cover(
@@ -143,7 +214,7 @@ def test_without_a_world_truth_is_left_out_and_the_notes_say_why(
 ) -> None:
     run(context("evaluate", replace(settings, source="classics")))
     found = _rows(store)
-    assert {metric for _, metric in found} == set(METRICS[3:])
+    assert {metric for _, metric in found} == set(METRICS[3:]) | set(names.ALL_METRICS[7:])
     assert BEST not in {arm for arm, _ in found}
     assert "nobody knows the true click" in store.get(f"{PREFIX}/evaluation.md").decode()
 

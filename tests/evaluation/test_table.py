@@ -2,8 +2,19 @@ import numpy as np
 import pytest
 
 from icg_tasks.contracts.errors import DataCorrupt
-from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL, PLAIN
-from icg_tasks.evaluation.table import Resampling, gain_rows, markdown, share_rows, table_rows
+from icg_tasks.evaluation.arms import (
+    ALL_METRICS,
+    ARMS,
+    BEST,
+    HELD_OUT_LOGIT,
+    LOGIT,
+    METRICS,
+    OWN,
+    PAIR_METRICS,
+    PERSONAL,
+    PLAIN,
+)
+from icg_tasks.evaluation.table import Resampling, gain_rows, in_order, markdown, share_rows, table_rows
 
 
 def test_bootstrap_interval_of_known_data_is_the_textbook_one() -> None:
@@ -54,3 +65,29 @@ def test_markdown_names_what_is_missing_by_a_dash_and_keeps_the_notes() -> None:
     text = markdown(table_rows(values, Resampling.over(3, 10, seed=1)), [], [], ["no truth here"])
     assert "| own_cover | 1.000 [1.000, 1.000] | – |" in text
     assert "- no truth here" in text
+
+
+def test_segments_without_held_out_users_are_left_out_of_their_rows_alone() -> None:
+    held_out = np.array([1.0, np.nan, 3.0, np.nan])
+    values = {(OWN, LOGIT): np.arange(4.0), (OWN, HELD_OUT_LOGIT): held_out, (PERSONAL, HELD_OUT_LOGIT): held_out + 1.0}
+    values[PERSONAL, LOGIT] = np.arange(4.0)
+    resampling = Resampling.over(4, 50, seed=1)
+    rows = {(row["arm"], row["metric"]): row for row in table_rows(values, resampling)}
+    assert (rows[OWN, HELD_OUT_LOGIT]["mean"], rows[OWN, HELD_OUT_LOGIT]["n"]) == (2.0, 2)
+    assert 1.0 <= rows[OWN, HELD_OUT_LOGIT]["low"] < rows[OWN, HELD_OUT_LOGIT]["high"] <= 3.0
+    assert rows[OWN, LOGIT]["n"] == 4
+    gain = next(row for row in gain_rows(values, resampling) if row["metric"] == HELD_OUT_LOGIT)
+    assert (gain["mean"], gain["low"], gain["high"], gain["n"]) == (1.0, 1.0, 1.0, 2)
+    with pytest.raises(DataCorrupt, match="not finite on 1 of 2"):
+        table_rows({(OWN, HELD_OUT_LOGIT): np.array([1.0, np.inf])}, Resampling.over(2, 10, seed=1))
+
+
+def test_every_metric_has_its_place_and_rows_of_whole_arms_are_put_among_those_of_pairs() -> None:
+    assert set(PAIR_METRICS) < set(ALL_METRICS)
+    assert len(set(ALL_METRICS)) == len(ALL_METRICS)
+    row = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 3}
+    mixed = [{"arm": arm, "metric": metric, **row} for metric in reversed(ALL_METRICS) for arm in reversed(ARMS)]
+    assert [(one["arm"], one["metric"]) for one in in_order(mixed)] == [(arm, metric) for arm in ARMS for metric in ALL_METRICS]
+    text = markdown(in_order(mixed), [], [], [])
+    assert all(f" {metric} |" in text for metric in ALL_METRICS)
+    assert text.count("| own_cover |") == 3

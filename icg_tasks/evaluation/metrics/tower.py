@@ -1,12 +1,13 @@
 """Tower distance: LPIPS's form over the layers of a given vision tower, every channel with weight 1.
 
 It is *not* LPIPS: that name stands for its published networks and learned weights. Figures of different towers, layers or
-sizes do not compare. ``tower_features`` are vectors whose cosines say the same, for nearest neighbours.
-Legend: B images, C 3, H height, W width, P patches, D width of the tower, G cells of the grid.
+sizes do not compare. ``tower_features`` are vectors whose cosines say the same, for nearest neighbours. Knows no tower.
+Legend: B images, C 3, H height, W width of a layer's map, D its channels, E width of a vector, G cells of the grid.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,65 +15,85 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.evaluation.metrics.inputs import Doubles, MetricInputError, as_pixels
 
 _MAX_GRID = 8
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a tower sees in B images: a map [B, D, H, W] per layer, first to last, and a unit vector each [B, E]."""
+
+    layers_BDHW: Sequence[Tensor]
+    vectors_BE: Tensor
+
+
+class Tower(Protocol):
+    """A vision net, of any kind, that metrics see by."""
+
+    @property
+    def name(self) -> str:
+        """The checkpoint, as settings name it."""
+
+    def see(self, pixels_BCHW: Tensor) -> Sight:
+        """Of pixels [B, 3, height, width] in [0, 1] of any size, float32 and without gradients."""
+
+
 @torch.no_grad()
 def tower_distance(
-    encoder: DualEncoder,
+    tower: Tower,
     first: NDArray[np.uint8] | Tensor,
     second: NDArray[np.uint8] | Tensor,
     layers: Sequence[int] | None = None,
 ) -> Doubles:
     """Distance [B] in [0, 4] of each image to its counterpart, 0 = the same to this tower; symmetric.
 
-    Patch states of each layer are brought to unit length, compared patch by patch (squared distance), and averaged over
-    patches and ``layers`` (1 = after the first transformer layer; None = all of them). Raises MetricInputError.
+    Raises MetricInputError; ``layers`` as in ``sight_distance``.
     """
-    first_LBPD, second_LBPD = (_states(encoder, as_pixels(images), layers) for images in (first, second))
-    if len(first_LBPD[0]) != len(second_LBPD[0]):
-        raise MetricInputError(f"{len(first_LBPD[0])} images against {len(second_LBPD[0])}; expected a counterpart for each")
-    found = [
-        (functional.normalize(one, dim=-1) - functional.normalize(other, dim=-1)).square().sum(dim=-1).mean(dim=1)
-        for one, other in zip(first_LBPD, second_LBPD, strict=True)
-    ]
+    pixels = [as_pixels(images) for images in (first, second)]
+    if len(pixels[0]) != len(pixels[1]):
+        raise MetricInputError(f"{len(pixels[0])} images against {len(pixels[1])}; expected a counterpart for each")
+    return sight_distance(tower.see(pixels[0]), tower.see(pixels[1]), layers)
+
+
+def sight_distance(first: Sight, second: Sight, layers: Sequence[int] | None = None) -> Doubles:
+    """Tower distance [B] of images to their counterparts, or to one image, from what the tower saw in them.
+
+    Each layer's channels are brought to unit length at every place, compared place by place (squared distance), and averaged
+    over places and ``layers`` (1 = the first; None = all of them). Raises MetricInputError.
+    """
+    chosen = range(1, len(first.layers_BDHW) + 1) if layers is None else layers
+    found = []
+    for one, other in zip(_layers(first, chosen), _layers(second, chosen), strict=True):
+        apart = functional.normalize(one, dim=1) - functional.normalize(other, dim=1)
+        found.append(apart.square().sum(dim=1).mean(dim=(1, 2)))
     return np.asarray(torch.stack(found).mean(dim=0).double().cpu().numpy())
 
 
 @torch.no_grad()
 def tower_features(
-    encoder: DualEncoder, images: NDArray[np.uint8] | Tensor, layer: int | None = None, batch_size: int = 32
+    tower: Tower, images: NDArray[np.uint8] | Tensor, layer: int | None = None, batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Unit patch states of one layer (None = the last), side by side: unit features [B, G * D] with G at most 8 x 8.
+    """Unit features [B, G * D] of images, as ``sight_features`` makes them. Raises MetricInputError."""
+    parts = torch.split(as_pixels(images), batch_size)
+    return np.concatenate([sight_features(tower.see(part), layer) for part in parts])
 
-    The cosine of two images is the mean cosine of their cells; where there are at most 8 x 8 patches, that is 1 - distance / 2
-    of ``tower_distance`` on this layer. Finer grids are pooled. Raises MetricInputError.
+
+def sight_features(sight: Sight, layer: int | None = None) -> NDArray[np.float32]:
+    """Unit states of one layer's places (None = the last layer), side by side: unit features [B, G * D], G at most 8 x 8.
+
+    The cosine of two images is the mean cosine of their cells; where the map has at most 8 x 8 places, that is 1 - distance / 2
+    of ``sight_distance`` on this layer. Finer maps are pooled. Raises MetricInputError.
     """
-    vision: Any = encoder.model.config.vision_config  # type: ignore[union-attr]
-    rows, columns = encoder.preprocessing.height // vision.patch_size, encoder.preprocessing.width // vision.patch_size
-    chosen = [int(vision.num_hidden_layers) if layer is None else layer]
-    found = []
-    for part in torch.split(as_pixels(images), batch_size):
-        states_BPD = functional.normalize(_states(encoder, part, chosen)[0], dim=-1)
-        cells_BDHW = states_BPD.transpose(1, 2).reshape(len(part), -1, rows, columns)
-        pooled = functional.adaptive_avg_pool2d(cells_BDHW, (min(rows, _MAX_GRID), min(columns, _MAX_GRID)))
-        flat = functional.normalize(pooled, dim=1).flatten(1)
-        found.append(functional.normalize(flat, dim=-1).cpu().numpy())
-    return np.concatenate(found)
+    states_BDHW = functional.normalize(_layers(sight, [len(sight.layers_BDHW) if layer is None else layer])[0], dim=1)
+    rows, columns = states_BDHW.shape[-2:]
+    pooled = functional.adaptive_avg_pool2d(states_BDHW, (min(rows, _MAX_GRID), min(columns, _MAX_GRID)))
+    flat = functional.normalize(pooled, dim=1).flatten(1)
+    return np.asarray(functional.normalize(flat, dim=-1).cpu().numpy(), dtype=np.float32)
 
 
-def _states(encoder: DualEncoder, pixels_BCHW: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
-    """Patch states [B, P, D] of each layer, of one pass."""
-    values = encoder.preprocessing.apply(pixels_BCHW.to(encoder.device)).to(encoder.dtype)
-    model: Any = encoder.model
-    hidden = model.get_image_features(pixel_values=values, output_hidden_states=True).hidden_states
-    chosen = range(1, len(hidden)) if layers is None else layers
-    wrong = [layer for layer in chosen if not 0 <= layer < len(hidden)]
-    if wrong or not len(chosen):
-        raise MetricInputError(f"layers {list(chosen)} of a tower with layers 0 to {len(hidden) - 1}; name some of those")
-    patch = model.config.vision_config.patch_size
-    patches = (encoder.preprocessing.height // patch) * (encoder.preprocessing.width // patch)
-    return [hidden[layer][:, -patches:].float() for layer in chosen]
+def _layers(sight: Sight, layers: Sequence[int]) -> list[Tensor]:
+    count = len(sight.layers_BDHW)
+    if not len(layers) or any(not 1 <= layer <= count for layer in layers):
+        raise MetricInputError(f"layers {list(layers)} of a tower with layers 1 to {count}; name some of those")
+    return [sight.layers_BDHW[layer - 1] for layer in layers]

@@ -16,6 +16,7 @@ from icg_tasks.models.icg.adapter import IcgAdapter
 from icg_tasks.models.icg.audience import Audience
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.studio import Studio
+from icg_tasks.models.image_statistics import IMAGE_STATISTICS
 from icg_tasks.models.rewards.aesthetic import aesthetic_reward
 from icg_tasks.models.rewards.context import RewardContext
 from icg_tasks.models.training.processes import Processes
@@ -134,18 +135,14 @@ def _cross_scores(studio: Studio, looks_GUE: Tensor, titles_GE: Tensor, users_UV
 
 def _canaries(images_GUCHW: Tensor, looks_GUE: Tensor, titles_GE: Tensor) -> dict[str, float]:
     """Plain image statistics, diversity, and whether a personalised cover is still found by its own title."""
-    light = images_GUCHW.mean(dim=2)
-    edges = (light.diff(dim=-1).abs().mean() + light.diff(dim=-2).abs().mean()) / 2
-    spread = images_GUCHW.amax(dim=2) - images_GUCHW.amin(dim=2)
+    flat = images_GUCHW.flatten(0, 1)
     similar_GG = titles_GE @ titles_GE.T
     distractor_GG = similar_GG < _SAME_TITLE
     found_GUG = looks_GUE @ titles_GE.T
     own_GU = torch.diagonal(found_GUG, dim1=0, dim2=2).T
     best_other = found_GUG.masked_fill(~distractor_GG[:, None, :], -2.0).amax(dim=2)
     return {
-        "dark_share": float((light < 0.12).float().mean()),
-        "edge_density": float(edges),
-        "saturation": float(spread.mean()),
+        **{name: float(statistic(flat).mean()) for name, statistic in IMAGE_STATISTICS.items()},
         "diversity_users": _mean_distance(looks_GUE[:, 1:]),
         "diversity_items": _mean_distance(looks_GUE[:, 1:].transpose(0, 1)),
         "title_found": float((own_GU[:, 1:] > best_other[:, 1:]).float().mean()),

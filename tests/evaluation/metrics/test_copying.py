@@ -1,25 +1,26 @@
 """Copying: the nearest cover, a threshold from real near-duplicates, what it makes of copies and of originals."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.evaluation.metrics.copying import are_copies, copy_threshold, edited_copies, nearest_cover
+from icg_tasks.evaluation.metrics.encoder_tower import EncoderTower
 from icg_tasks.evaluation.metrics.inputs import MetricInputError
-from icg_tasks.evaluation.metrics.tower import tower_features
+from icg_tasks.evaluation.metrics.tower import Tower, tower_features
+from icg_tasks.evaluation.world_judge import ClassifierTower
 from icg_tasks.world.attributes import CoverAttributes, all_looks
 from icg_tasks.world.drawing import draw_cover
 
 SUBJECTS = ("rocket", "cat", "sailboat", "flower", "house", "key")
 
 
-@pytest.fixture(scope="module")
-def encoder() -> DualEncoder:
+@pytest.fixture(scope="module", params=[EncoderTower, ClassifierTower])
+def tower(request: pytest.FixtureRequest) -> Tower:
+    """Either kind: copies are told by each."""
     torch.set_num_threads(1)
-    return DualEncoder.load(str(Path(__file__).resolve().parents[3] / "zoo" / "dual_encoder"))
+    found: Tower = request.param.load("zoo:dual_encoder" if request.param is EncoderTower else "zoo:judge", "cpu")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def covers() -> np.ndarray:
     )
 
 
-def features(encoder: DualEncoder, images: np.ndarray) -> np.ndarray:
-    return np.asarray(tower_features(encoder, images))
+def features(tower: Tower, images: np.ndarray) -> np.ndarray:
+    return np.asarray(tower_features(tower, images))
 
 
 def test_the_nearest_cover_and_how_near() -> None:
@@ -46,14 +47,14 @@ def test_the_nearest_cover_and_how_near() -> None:
     assert place.tolist() == [1, 0]
 
 
-def test_copies_are_found_and_originals_are_not(encoder: DualEncoder, covers: np.ndarray) -> None:
-    catalogue = features(encoder, covers[:30])
-    threshold = copy_threshold(catalogue, features(encoder, edited_copies(covers[:30], seed=1)))
+def test_copies_are_found_and_originals_are_not(tower: Tower, covers: np.ndarray) -> None:
+    catalogue = features(tower, covers[:30])
+    threshold = copy_threshold(catalogue, features(tower, edited_copies(covers[:30], seed=1)))
     assert threshold.num_covers == 30
     assert 0.5 < threshold.cosine < 1.0
-    again, _ = nearest_cover(features(encoder, edited_copies(covers[:30], seed=2)), catalogue)
+    again, _ = nearest_cover(features(tower, edited_copies(covers[:30], seed=2)), catalogue)
     assert are_copies(again, threshold).mean() >= 0.8
-    original, _ = nearest_cover(features(encoder, covers[30:]), catalogue)
+    original, _ = nearest_cover(features(tower, covers[30:]), catalogue)
     assert are_copies(original, threshold).mean() <= 0.2
     assert threshold.look_alikes <= 0.2
 

@@ -50,6 +50,17 @@ def test_a_set_is_at_no_distance_from_itself_even_where_covariance_is_flat() -> 
     assert frechet_distance(few, few + 3.0) == pytest.approx(32 * 9, rel=1e-6)
 
 
+def test_few_rows_of_many_features_give_the_same_by_the_smaller_matrix() -> None:
+    """The row's shortcut against the definition, with one sample that weighs its items unevenly."""
+    real, made = drawn(60, 13, width=12), drawn(6, 14, shift=0.4, width=12)
+    weight = np.array([[3, 0, 1, 1, 0, 1]]) / 6
+    row = frechet_row(made[:, None], real, Resampling(weight_SP=weight))
+    assert row["mean"] == pytest.approx(frechet_distance(made, real), abs=1e-6)
+    pair = frechet_row(made[:, None], real, Resampling(weight_SP=np.concatenate([weight, np.full((1, 6), 1 / 6)])))
+    apart = frechet_between(Gaussian.of(real), Gaussian.of(made, weight[0])) - frechet_distance(made, real)
+    assert pair["high"] - pair["low"] == pytest.approx(0.95 * abs(apart), abs=1e-5)
+
+
 def test_covariance_is_numpys_and_weights_are_repeats() -> None:
     features = drawn(9, 2)
     assert Gaussian.of(features).covariance_DD == pytest.approx(np.cov(features.T))
