@@ -15,11 +15,13 @@ from icg_tasks.contracts.schemas import RAW_IMPRESSIONS, RAW_ITEMS
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.intake.sources.classics import read_classics
 from icg_tasks.intake.sources.outside import OutsideData
+from icg_tasks.intake.sources.pigeon import read_pigeon
 from icg_tasks.lake.partitions import find_partition, list_partition_dates, write_partition
 from icg_tasks.stage import StageContext
 
 SOURCES: dict[str, Callable[[Path, date, Settings], OutsideData]] = {
     "classics": read_classics,
+    "pigeon": read_pigeon,
 }
 
 
