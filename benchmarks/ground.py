@@ -48,7 +48,7 @@ class Ground:
     audience: Audience
 
     def training(
-        self, settings: AdapterSettings, folder: str, kind: type[AdapterTraining] = AdapterTraining
+        self, settings: AdapterSettings, folder: str, kind: type[AdapterTraining] = AdapterTraining, *, aligns: bool = False
     ) -> AdapterTraining:
         """A training of a copy of the adapter."""
         return kind(
@@ -59,7 +59,7 @@ class Ground:
             settings,
             folder=Path(folder) / "checkpoint",
             identity="benchmark",
-            aligns=False,
+            aligns=aligns,
             say=self.context.say,
             stop=_go_on,
         )

@@ -111,6 +111,8 @@ class AdapterSettings:
     num_user_tokens: int = 4
     user_dropout: float = 0.2
     alignment_steps: int = 0  # a warm start needs none
+    search_tastes: int = 192  # user vectors that looks are drawn for before the rewards; 0: no search
+    search_steps: int = 160  # to learn which of these looks each user would like best
     reward_steps: int = 60
     batch_size: int = 16
     learning_rate: float = 2.5e-4

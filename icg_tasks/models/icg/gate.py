@@ -1,11 +1,13 @@
 """Whether a checkpoint is healthy, how good it is, and whether it becomes champion. Pure functions of checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from icg_tasks.config.settings import AdapterSettings
 from icg_tasks.models.icg.check import Check
+from icg_tasks.models.image_statistics import IMAGE_STATISTICS
 from icg_tasks.models.statistics import Interval, group_counts, interval, weighted_mean
 
 _RELEVANCE_UNIT, _AESTHETIC_UNIT = 0.1, 1.0
@@ -41,13 +43,17 @@ def value(check: Check, settings: AdapterSettings) -> float:
     )
 
 
-def broken_canaries(check: Check, start: Check) -> list[str]:
-    """What has moved further from the starting adapter than it may; empty = healthy."""
+def broken_canaries(check: Check, start: Check, liked: Mapping[str, float] | None = None) -> list[str]:
+    """What has moved further than it may from the starting adapter and from the real covers that readers like; empty = healthy.
+
+    ``liked``: image statistics of those covers (``liked.liked_statistics``); None: the start alone tells what is usual.
+    """
     now, before = check.canaries, start.canaries
+    usual = {name: sorted((before[name], (liked or before)[name])) for name in IMAGE_STATISTICS}
     limits = {
-        "dark_share": (-1.0, before["dark_share"] + 0.15),
-        "edge_density": (0.6 * before["edge_density"], 1.6 * before["edge_density"]),
-        "saturation": (before["saturation"] - 0.15, before["saturation"] + 0.15),
+        "dark_share": (-1.0, usual["dark_share"][1] + 0.15),
+        "edge_density": (0.6 * usual["edge_density"][0], 1.6 * usual["edge_density"][1]),
+        "saturation": (usual["saturation"][0] - 0.15, usual["saturation"][1] + 0.15),
         "diversity_users": (0.75 * before["diversity_users"], 9.0),
         "diversity_items": (0.75 * before["diversity_items"], 9.0),
         "title_found": (before["title_found"] - 0.12, 9.0),
@@ -60,12 +66,12 @@ def broken_canaries(check: Check, start: Check) -> list[str]:
     ]
 
 
-def decide(best: Check, start: Check, best_step: int, seed: int) -> Decision:
+def decide(best: Check, start: Check, best_step: int, seed: int, liked: Mapping[str, float] | None = None) -> Decision:
     """Compare pair by pair on items set aside; ``best_step`` 0 means that nothing better than the start was found."""
     counts = group_counts(len(best.own_P), _BOOTSTRAP_SAMPLES, seed)
     gain = interval(lambda weights: weighted_mean(best.own_P - start.own_P, np.asarray(weights)), counts)
     apart = interval(lambda weights: weighted_mean(best.own_P - best.swapped_P, np.asarray(weights)), counts)
-    broken = broken_canaries(best, start)
+    broken = broken_canaries(best, start, liked)
     if best_step == 0:
         accepted, reason = False, "no checkpoint was better than the adapter it started from"
     elif broken:

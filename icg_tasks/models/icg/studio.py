@@ -54,8 +54,12 @@ class Studio:
         )
         return self.denoiser.decode(latents)
 
-    def latents(self, images: Sequence[Image.Image]) -> Tensor:
-        """Latents of covers, each squeezed to the denoiser's own size."""
+    def pixels(self, images: Sequence[Image.Image]) -> Tensor:
+        """Pixels [B, 3, side, side] of covers, each squeezed to the denoiser's own size."""
         side = self.denoiser.size_pixels
         pixels = [pil_to_pixels(image.resize((side, side), Image.Resampling.BICUBIC)) for image in images]
-        return self.denoiser.encode_images(torch.cat(pixels).to(self.compute.device))
+        return torch.cat(pixels).to(self.compute.device)
+
+    def latents(self, images: Sequence[Image.Image]) -> Tensor:
+        """Latents of covers, squeezed likewise."""
+        return self.denoiser.encode_images(self.pixels(images))

@@ -72,7 +72,8 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
     trained = training.run()
     if not processes.is_main:
         raise SystemExit(EXIT_DONE)
-    decision = decide(trained.best_check, trained.start_check, trained.progress.best_step, context.settings.adapter.seed)
+    seed = context.settings.adapter.seed
+    decision = decide(trained.best_check, trained.start_check, trained.progress.best_step, seed, trained.liked)
     version = _publish(context, trained, decision, start, preference)
     context.say(f"{'accepted' if decision.accepted else 'kept what served before'}: {decision.reason}")
     discard_checkpoint(folder)

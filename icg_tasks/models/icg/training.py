@@ -1,4 +1,4 @@
-"""The adapter's training: alignment, then rewards, checked on items set aside, rolled back when a canary moves.
+"""The adapter's training: alignment, a search for looks, then rewards; rolled back when a canary moves on items set aside.
 
 Resumable at any step to the same weights: everything random comes from (seed, step), the rest is in the checkpoint.
 Knows models and a folder; no store.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from icg_tasks.config.settings import AdapterSettings
@@ -21,9 +22,11 @@ from icg_tasks.models.icg.budget import estimate, require_room
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.check import Check, check_adapter
 from icg_tasks.models.icg.gate import broken_canaries, value
+from icg_tasks.models.icg.liked import liked_statistics
 from icg_tasks.models.icg.objective import Objective, as_row
 from icg_tasks.models.icg.progress import Progress, Teller, pace
 from icg_tasks.models.icg.record import Record, sample_covers
+from icg_tasks.models.icg.search import Imitation, LookSearch
 from icg_tasks.models.icg.state import TrainingState
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.icg.targets import Targets
@@ -34,6 +37,9 @@ from icg_tasks.models.training.running import RunningScale
 
 _MAX_ROLLBACKS = 2
 _ALIGNMENT_PACE = 4.0
+_SEARCH_PACE = 4.0
+_SEARCH_ROWS = 2
+"""Times a reward step's rows: no cover is drawn in a step that imitates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,7 @@ class Trained:
     start: IcgAdapter
     start_check: Check
     best_check: Check
+    liked: dict[str, float]  # image statistics of real covers that the segments prefer
     progress: Progress
 
 
@@ -87,8 +94,10 @@ class AdapterTraining:
         self.state = TrainingState(folder, identity, self.bench, self.start, self.best, scale)
         self._best_check: Check | None = None  # not saved: a resumed run checks the best again
         self.alignment_steps = settings.alignment_steps if aligns else 0
-        self.total_steps = self.alignment_steps + settings.reward_steps
+        self.search_end = self.alignment_steps + (settings.search_steps if settings.search_tastes else 0)
+        self.total_steps = self.search_end + settings.reward_steps
         self.targets = Targets(self.learned, studio.judges.preference)  # type: ignore[arg-type]
+        self.liked = liked_statistics(studio, self.learned, audience)
         self.teller = Teller(total=self.total_steps, say=say)
 
     @property
@@ -108,15 +117,22 @@ class AdapterTraining:
         if not self.progress.checks:
             self.progress.best_value = value(start_check, self.settings)
             self._note(start_check, [])
+        if self.progress.step < self.search_end:
+            self._search(start_check)
         while self.progress.step < self.total_steps and self.progress.rollbacks < _MAX_ROLLBACKS:
             self._reward_step()
-            done = self.progress.step - self.alignment_steps
+            done = self.progress.step - self.search_end
             if done % self.settings.evaluate_every == 0 or self.progress.step == self.total_steps:
                 self._judge(start_check)
             self._keep()
         best_check = start_check if self.progress.best_step == 0 else self._best_check or self._check(self.best)
         return Trained(
-            adapter=self.best, start=self.start, start_check=start_check, best_check=best_check, progress=self.progress
+            adapter=self.best,
+            start=self.start,
+            start_check=start_check,
+            best_check=best_check,
+            liked=self.liked,
+            progress=self.progress,
         )
 
     def _prepare(self) -> None:
@@ -139,8 +155,30 @@ class AdapterTraining:
                 self.best.load_state_dict(self._averaged())
             self._keep()
 
+    def _search(self, start_check: Check) -> None:
+        """Look for better looks by drawing and learn to ask for them; without gain, the rewards begin where they would have."""
+        lessons = self._lessons()
+        while self.progress.step < self.search_end:
+            self._imitation_step(lessons)
+            if self.progress.step == self.search_end:
+                self._judge(start_check, of_rewards=False)
+                if self.progress.best_step != self.progress.step:
+                    self._return_to_best()
+            self._keep()
+
+    def _lessons(self) -> Imitation:
+        search = LookSearch(self.studio, self.start, self.audience, self.settings, self.processes)
+        self.say(f"looking for looks: covers for {self.settings.search_tastes} tastes")
+        return search.lessons(search.find(self.learned, lambda: self.stop(self._save)), self.learned)
+
+    def _imitation_step(self, lessons: Imitation) -> None:
+        rng = np.random.default_rng([self.settings.seed, self.progress.step])
+        loss, parts = lessons.loss(self.adapter, rng, _SEARCH_ROWS * self.settings.batch_size, self.processes)
+        done = self.progress.step - self.alignment_steps
+        self._advance(loss, parts, _SEARCH_PACE * pace(done, self.settings.search_steps))
+
     def _reward_step(self) -> None:
-        batch, done = self._batch(), self.progress.step - self.alignment_steps
+        batch, done = self._batch(), self.progress.step - self.search_end
         factor = self.progress.caution * pace(done, self.settings.reward_steps)
         rollout = self.objective.explore(self.adapter, batch)
         for _ in range(self.settings.policy_updates - 1 if rollout else 0):
@@ -166,24 +204,30 @@ class AdapterTraining:
             shown.load_state_dict(self._averaged())
             record.covers(step, sample_covers(self.studio, shown, self.aside, self.audience))
 
-    def _judge(self, start_check: Check) -> None:
-        """Check the averaged weights: keep them if they are the best yet, go back to the best if a canary has moved."""
+    def _judge(self, start_check: Check, *, of_rewards: bool = True) -> None:
+        """Check the averaged weights: keep them if they are the best yet, go back to the best if a canary has moved.
+
+        Rewards that moved one go on with half the pace; a search that did was in vain, and says nothing of their pace.
+        """
         candidate = copy.deepcopy(self.start)
         candidate.load_state_dict(self._averaged())
         found = self._check(candidate)
-        broken = broken_canaries(found, start_check)
+        broken = broken_canaries(found, start_check, self.liked)
         self._note(found, broken)
         if broken and self.settings.canary_rollback:
-            self.progress.rollbacks += 1
-            self.progress.caution /= 2
-            self.adapter.load_state_dict(self.best.state_dict())
-            for name, part in self.bench.average.items():
-                part.copy_(self.best.get_parameter(name).detach())
+            self.progress.rollbacks += of_rewards
+            self.progress.caution /= 2 if of_rewards else 1
+            self._return_to_best()
             self.say(f"step {self.progress.step}: back to step {self.progress.best_step}, since {'; '.join(broken)}")
         elif value(found, self.settings) > self.progress.best_value:
             self.progress.best_value, self.progress.best_step = value(found, self.settings), self.progress.step
             self.best.load_state_dict(candidate.state_dict())
             self._best_check = found
+
+    def _return_to_best(self) -> None:
+        self.adapter.load_state_dict(self.best.state_dict())
+        for name, part in self.bench.average.items():
+            part.copy_(self.best.get_parameter(name).detach())
 
     def _note(self, check: Check, broken: list[str]) -> None:
         row = {"step": self.progress.step, "value": round(value(check, self.settings), 5), "broken": broken} | check.to_json()
@@ -200,8 +244,7 @@ class AdapterTraining:
         return check_adapter(self.studio, adapter, self.aside, self.audience, self.settings.seed, self.processes)
 
     def _batch(self) -> Batch:
-        times = self.studio.denoiser.num_train_timesteps
-        step = self.progress.step
+        times, step = self.studio.denoiser.num_train_timesteps, self.progress.step
         return draw_batch(self.learned, self.audience, self.targets, self.settings, step, times, self.processes)
 
     def _averaged(self) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ QUICK = (
     "backbones.precision=float32",
     "backbones.device=cpu",
     "adapter.batch_size=4",
+    "adapter.search_tastes=0",
     "adapter.reward_steps=3",
     "adapter.evaluate_every=2",
     "adapter.checkpoint_every=1",

@@ -38,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_have_the_gradients_of_one_with_the_doubled_batch(folder: Path) -> None:
     one, two = (safetensors.torch.load_file(folder / f"of{count}" / "gradients.safetensors") for count in (1, 2))
     assert one.keys() == two.keys()
-    assert {name.partition(".")[0] for name in one} == {"alignment", "reward"}
-    for kind in ("alignment", "reward"):
+    assert {name.partition(".")[0] for name in one} == {"alignment", "reward", "imitation"}
+    for kind in ("alignment", "reward", "imitation"):
         ours, theirs = (
             torch.cat([part.flatten() for name, part in sorted(found.items()) if name.startswith(kind)]) for found in (one, two)
         )

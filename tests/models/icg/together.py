@@ -1,6 +1,6 @@
 """Trains on what a folder holds, in as many processes as were launched: ``python -m tests.models.icg.together FOLDER BATCH``.
 
-Writes the gradients of the first alignment and reward steps, and what the stage said, for test_processes to compare.
+Writes the gradients of the first alignment, reward and imitation steps, and what the stage said, for test_processes to compare.
 """
 
 import json
@@ -25,7 +25,7 @@ from icg_tasks.stage import StageContext, StopSign
 from tests.models.icg.planting import opened
 
 
-def gradients(context: StageContext, aligns: bool) -> dict[str, object]:
+def gradients(context: StageContext, kind: str) -> dict[str, object]:
     """Clipped gradients of the first step, and the running scale after it."""
     compute = choose_compute(context.settings.backbones)
     processes = Processes.join(compute)
@@ -39,16 +39,17 @@ def gradients(context: StageContext, aligns: bool) -> dict[str, object]:
         context.settings.adapter,
         folder=context.scratch("gradients"),
         identity="none",
-        aligns=aligns,
+        aligns=kind == "alignment",
         say=print,
         stop=lambda save: None,
         processes=processes,
     )
-    if aligns:
+    if kind == "alignment":
         training._align()
+    elif kind == "imitation":
+        training._imitation_step(training._lessons())
     else:
         training._reward_step()
-    kind = "alignment" if aligns else "reward"
     found = {f"{kind}.{name}": part.grad for name, part in training.adapter.named_parameters() if part.grad is not None}
     return {"gradients": found, "moments": training.objective.scale.moments, "curve": training.progress.curves[-1]}
 
@@ -69,11 +70,15 @@ def main(folder: Path, batch: int) -> None:
     context = opened(folder, f"adapter.batch_size={batch}", "adapter.alignment_steps=1", "adapter.evaluate_every=3")
     processes = Processes.join(choose_compute(context.settings.backbones))
     with one_thread():
-        found = [gradients(context, aligns) for aligns in (True, False)]
+        searching = replace(
+            context, settings=replace(context.settings, adapter=replace(context.settings.adapter, search_tastes=40))
+        )
+        found = [gradients(context, "alignment"), gradients(context, "reward"), gradients(searching, "imitation")]
     if processes.is_main:
         place = folder / f"of{processes.count}"
         place.mkdir()
-        safetensors.torch.save_file(found[0]["gradients"] | found[1]["gradients"], place / "gradients.safetensors")
+        whole = {name: part for one in found for name, part in one["gradients"].items()}
+        safetensors.torch.save_file(whole, place / "gradients.safetensors")
         (place / "figures.json").write_text(json.dumps([{"moments": f["moments"], "curve": f["curve"]} for f in found]))
     if processes.count == 1:
         return
