@@ -60,6 +60,9 @@ STAGES: dict[str, Stage] = {
     names.TRAIN_ADAPTER: Stage(
         module="icg_tasks.models.icg.train_adapter", summary="ICG adapter and meta tokens, rewards, gated"
     ),
+    names.TRAIN_PIGEON: Stage(
+        module="icg_tasks.models.pigeon.train_pigeon", summary="Pigeon: masked reconstruction, pairwise alignment, gated"
+    ),
     names.PLAN_COVERS: Stage(module="icg_tasks.covers.plan", summary="which (segment, item, variant) need a new image; shards"),
     names.GENERATE_COVERS: Stage(module="icg_tasks.covers.generate", summary="images of one shard", arguments=(SHARD,)),
     names.PUBLISH_COVERS: Stage(module="icg_tasks.covers.publish", summary="verify, manifest last, move current.json"),

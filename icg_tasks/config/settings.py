@@ -4,6 +4,8 @@ every leaf. Secrets are never settings: they come from the environment alone.
 
 from dataclasses import dataclass, field
 
+from icg_tasks.config.pigeon import PigeonSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
@@ -215,6 +217,7 @@ class Settings:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    pigeon: PigeonSettings = field(default_factory=PigeonSettings)
     covers: CoverSettings = field(default_factory=CoverSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)

@@ -1,0 +1,153 @@
+"""The Pigeon generator: an item and somebody's history in, images out: one for each reference mask ratio, and the best of them.
+
+The ratios of a cover are written in one batch of their own, each from its own seed, so a cover's bytes do not depend on how
+many others were asked for. Reported figures are of single samples or of the best of n, never mixed: ``Candidates`` holds both.
+Knows models; no data set and no segment. Legend: R ratios, H history images, N codes of an image, E encoder width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from icg_tasks.backbones.device import choose_compute
+from icg_tasks.backbones.encoder import DualEncoder
+from icg_tasks.backbones.locate import resolve_checkpoint
+from icg_tasks.backbones.tokens.table import open_token_model
+from icg_tasks.backbones.tokens.writing import Sampling, TokenModel
+from icg_tasks.config.pigeon import PigeonSettings
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.lake.registry import fetch_version, require_champion
+from icg_tasks.models.pigeon.atelier import ratio_sweep, seeds_of
+from icg_tasks.models.pigeon.masks import MaskPlan, Masks
+from icg_tasks.models.pigeon.model import KIND, Pigeon
+from icg_tasks.models.pigeon.sequence import Asked, plain_prompt
+from icg_tasks.stage import StageContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Covers of one item for one history, by reference mask ratio. Similarities are cosines; NaN to the history of nobody."""
+
+    ratios: list[float]
+    seeds: list[int]
+    pixels_RCHW: Tensor  # in [0, 1]
+    looks_RE: Tensor
+    to_history_R: Tensor
+    to_reference_R: Tensor
+    score_R: Tensor  # what the best is chosen by
+    masks: Masks
+
+    @property
+    def best(self) -> int:
+        """Number of the candidate with the highest score."""
+        return int(self.score_R.argmax())
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What somebody liked: codes [H, N] and unit image vectors [H, E]."""
+
+    codes_HN: Tensor
+    looks_HE: Tensor
+
+
+class PigeonGenerator:
+    """Pigeon, its token model, and the encoder that compares; frozen."""
+
+    def __init__(self, pigeon: Pigeon, encoder: DualEncoder, settings: PigeonSettings) -> None:
+        self.pigeon, self.encoder, self.settings = pigeon.requires_grad_(False).eval(), encoder, settings
+        self._ratios = ratio_sweep(settings.ratios)
+        self._sampling = Sampling(top_k=settings.top_k, temperature=settings.temperature, guidance=settings.guidance)
+
+    @classmethod
+    def load(cls, context: StageContext) -> "PigeonGenerator":
+        """With the champion as of the run date; raises DataMissing without one."""
+        settings = context.settings
+        compute = choose_compute(settings.backbones)
+        champion = require_champion(context.store, KIND, context.run_date)
+        tokens = open_token_model(settings.pigeon.token_family, settings.pigeon.token_model, compute)
+        pigeon = Pigeon.load(tokens, fetch_version(context.store, champion, context.scratch("models")))
+        encoder = DualEncoder.load(resolve_checkpoint(settings.backbones.encoder), device=compute.device)
+        return cls(pigeon, encoder, settings.pigeon)
+
+    @property
+    def tokens(self) -> TokenModel:
+        """The token model that Pigeon wears."""
+        return self.pigeon.tokens
+
+    @torch.no_grad()
+    def history(self, images: Sequence[Image.Image]) -> History:
+        """As many covers as Pigeon was trained with: the first ones, or where there are fewer, again from the start."""
+        if not images:
+            raise DataMissing(
+                "a history without a cover says nothing of its user; give one cover or more, or write a plain cover"
+            )
+        length = self.pigeon.shape.history_length
+        chosen = [images[number % len(images)] for number in range(length)]
+        return History(codes_HN=self.tokens.encode(chosen), looks_HE=self._looks(chosen))
+
+    @torch.no_grad()
+    def candidates(self, image: Image.Image, title: str, history: History, seed: int) -> Candidates:
+        """One cover for each ratio of ``pigeon.ratios``."""
+        asked = self._asked(image, title, history)
+        seeds = seeds_of(seed, count=len(self._ratios))
+        masks = self.pigeon.draw_masks(asked, self._plan(seeds))
+        codes = self.tokens.write(self.pigeon.prompt(asked, masks), seeds, self._sampling)
+        return self._judged(codes, masks, seeds, self._looks([image]), history)
+
+    @torch.no_grad()
+    def plain_candidates(self, image: Image.Image, title: str, seed: int) -> Candidates:
+        """For nobody special: no history is told, and candidates are compared by the reference alone."""
+        codes = self.tokens.encode([image])
+        nobody = History(codes_HN=codes.expand(self.pigeon.shape.history_length, -1), looks_HE=self._looks([image]))
+        asked = self._asked(image, title, nobody)
+        seeds = seeds_of(seed, count=len(self._ratios))
+        masks = self.pigeon.draw_masks(asked, self._plan(seeds))
+        written = self.tokens.write(plain_prompt(self.tokens, asked, masks.reference_BN), seeds, self._sampling)
+        return self._judged(written, masks, seeds, self._looks([image]), None)
+
+    def _asked(self, image: Image.Image, title: str, history: History) -> Asked:
+        count = len(self._ratios)
+        return Asked(
+            history_BHN=history.codes_HN.expand(count, -1, -1),
+            reference_BN=self.tokens.encode([image]).expand(count, -1),
+            titles=[title] * count,
+        )
+
+    def _plan(self, seeds: Sequence[int]) -> MaskPlan:
+        return MaskPlan(
+            reference_ratio_B=torch.tensor(self._ratios, device=self.tokens.compute.device),
+            seeds=[seeds[0]] * len(seeds),  # a random history mask is one for all ratios
+            history_ratio=self.settings.history_mask_ratio,
+            kind=self.settings.history_mask,
+        )
+
+    def _judged(
+        self, codes_RN: Tensor, masks: Masks, seeds: list[int], reference_1E: Tensor, history: History | None
+    ) -> Candidates:
+        pixels = self.tokens.decode(codes_RN)
+        looks = self.encoder.embed_images(pixels)
+        to_reference = looks @ reference_1E[0]
+        share = self.settings.reference_weight
+        if history is None:
+            to_history, score = torch.full_like(to_reference, torch.nan), to_reference
+        else:
+            to_history = (looks @ history.looks_HE.T).mean(dim=1)
+            score = share * to_reference + (1 - share) * to_history
+        return Candidates(
+            ratios=self._ratios,
+            seeds=seeds,
+            pixels_RCHW=pixels,
+            looks_RE=looks,
+            to_history_R=to_history,
+            to_reference_R=to_reference,
+            score_R=score,
+            masks=masks,
+        )
+
+    def _looks(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit vectors [B, E]."""
+        return self.encoder.embed_pixel_values(self.encoder.preprocess_pil(images))

@@ -1,0 +1,119 @@
+"""train-pigeon on a small store: killed and resumed, from yesterday's champion, refused, split by user."""
+
+import contextlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing, GateRefused, Interrupted, SettingsError
+from icg_tasks.contracts.holdout import is_held_out_item, is_held_out_user
+from icg_tasks.lake.registry import champion_as_of, fetch_version, load_version, set_champion
+from icg_tasks.models.icg.catalogue import read_catalogue
+from icg_tasks.models.pigeon import train_pigeon
+from icg_tasks.models.pigeon.model import KIND, Pigeon
+from icg_tasks.models.pigeon.windows import read_windows
+from icg_tasks.stage import StageContext, StopSign
+from tests.models.icg.planting import again
+from tests.models.pigeon.planting import DAY, NUM_USERS, plant
+
+
+class StopAfter(StopSign):
+    """Raised once a training has looked at it so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def raised(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def train(context: StageContext) -> None:
+    """Five steps may well be refused; what was published counts here."""
+    with contextlib.suppress(GateRefused):
+        train_pigeon.run(context)
+
+
+def weights(context: StageContext) -> bytes:
+    found = [key for key in context.store.list(f"models/{KIND}/versions/") if key.endswith("pigeon.safetensors")]
+    assert len(found) == 1
+    return context.store.get(found[0])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, janus_folder: Path) -> StageContext:
+    context = plant(tmp_path_factory.mktemp("whole"), janus_folder)
+    train(context)
+    return context
+
+
+def test_killed_at_any_step_it_resumes_to_the_same_weights(finished: StageContext, tmp_path: Path, janus_folder: Path) -> None:
+    context = plant(tmp_path, janus_folder)
+    interrupted = 0
+    for looks in (1, 1, 1, 1, 1):  # one look before the training, then after each of three and two steps
+        with pytest.raises(Interrupted, match="saved"):
+            train(again(context, stop=StopAfter(looks)))
+        interrupted += 1
+    train(context)
+    assert interrupted == 5
+    assert weights(context) == weights(finished)
+
+
+def test_the_card_tells_what_happened(finished: StageContext) -> None:
+    key = next(key for key in finished.store.list(f"models/{KIND}/versions/") if key.endswith("card.json"))
+    card = load_version(finished.store, KIND, key.split("/")[3]).card
+    assert [row["step"] for row in card["curves"]] == [1, 2, 3, 4, 5]
+    assert card["pairs"] == 3
+    assert {"right" in row for row in card["curves"][3:]} == {True}
+    assert {"own", "swapped", "plain", "reference", "dark_share", "diversity"} <= card["checks"][0].keys()
+    assert {row["stage"] for row in card["checks"]} == {"reconstruction", "preference"}
+
+
+def test_it_learns_what_it_is_shown(finished: StageContext) -> None:
+    key = next(key for key in finished.store.list(f"models/{KIND}/versions/") if key.endswith("card.json"))
+    checks = load_version(finished.store, KIND, key.split("/")[3]).card["checks"]
+    losses = [row["loss"] for row in checks if row["stage"] == "reconstruction"]
+    assert losses[-1] < losses[0]
+
+
+def test_windows_are_six_clicks_of_one_user_in_time_split_by_user(finished: StageContext) -> None:
+    catalogue, _, _ = read_catalogue(finished)
+    learned, aside = read_windows(finished, catalogue)
+    assert learned.history_WH.shape[1] == 5
+    assert len(learned) == 12
+    assert len(aside) >= 4
+    held_out = [user for user in range(NUM_USERS) if is_held_out_user(f"{user:032x}")]
+    assert held_out  # there are such users, and none of their windows
+    assert not any(is_held_out_item(catalogue.item_ids[row]) for row in [*learned.target_W, *learned.history_WH.flatten()])
+
+
+def test_it_goes_on_from_the_champion_of_an_earlier_date(finished: StageContext, janus_folder: Path) -> None:
+    key = next(key for key in finished.store.list(f"models/{KIND}/versions/") if key.endswith("card.json"))
+    version = load_version(finished.store, KIND, key.split("/")[3])
+    set_champion(finished.store, version, DAY - timedelta(days=1), reason="yesterday's")
+    outcome = train_pigeon.run(finished)
+    assert outcome.figures["started_from"] == version.version
+    serving = champion_as_of(finished.store, KIND, DAY)
+    assert serving is not None
+    assert serving.version == outcome.figures["champion"]
+
+
+def test_a_pigeon_fits_its_own_token_model_only(finished: StageContext, tokens, tmp_path: Path) -> None:
+    key = next(key for key in finished.store.list(f"models/{KIND}/versions/") if key.endswith("card.json"))
+    folder = fetch_version(finished.store, load_version(finished.store, KIND, key.split("/")[3]), tmp_path)
+    tokens.num_codes = 32
+    with pytest.raises(DataCorrupt, match=r"trained for \(32, 16, 16\), this model is \(32, 16, 32\)"):
+        Pigeon.load(tokens, folder)
+    tokens.num_codes = 16
+    (folder / "pigeon.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DataCorrupt, match="no Pigeon in"):
+        Pigeon.load(tokens, folder)
+
+
+def test_without_what_it_needs_it_says_what_to_do(tmp_path: Path, janus_folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"pigeon.token_model is empty"):
+        train_pigeon.run(plant(tmp_path / "none", Path(), "pigeon.token_model="))
+    with pytest.raises(DataMissing, match=r"windows of 31 clicks by one user .*shorter history"):
+        train_pigeon.run(plant(tmp_path / "long", janus_folder, "pigeon.history_length=30"))
