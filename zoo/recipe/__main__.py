@@ -19,6 +19,8 @@ PARTS: Final = {
     "aesthetic": "zoo.recipe.aesthetic:run",
     "denoiser": "zoo.recipe.denoiser:run",
     "language": "zoo.recipe.language:run",
+    "image_tokens": "zoo.recipe.image_tokens:run",
+    "janus": "zoo.recipe.janus:run",
     "adapter": "zoo.recipe.adapter:run",
     "figures": "zoo.recipe.figures:run",
 }

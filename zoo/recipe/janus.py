@@ -1,0 +1,200 @@
+"""Trains the token model: titles, captions and covers somebody liked in, the tokens of a cover out; in the format of Janus.
+
+Takes in the image tokenizer (part ``image_tokens``). Its vision tower, by which Janus answers questions about images, is left
+as it was drawn: nothing here asks any. Knows sequences of tokens; no readers.
+Run: ``python -m zoo.recipe janus``; writes .cache/zoo/janus, and zoo/janus where every bar holds.
+Legend: B samples, T positions, N = 64 image tokens, D width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache, JanusConfig, JanusForConditionalGeneration, JanusImageProcessorPil, JanusVQVAE
+
+from icg_tasks.world import ATTRIBUTE_VALUES
+from icg_tasks.world.eye import AttributeClassifier
+from zoo.recipe import image_tokens
+from zoo.recipe.denoiser import picture_grid
+from zoo.recipe.judges import attribute_hits
+from zoo.recipe.pool import held_out_pool, pixels, text_for, title_subjects, training_pool
+from zoo.recipe.reading import LookIndex
+from zoo.recipe.token_prompts import PLACEHOLDER, Sequence, embedded, prompt, soft_tokens, words
+from zoo.recipe.workshop import CACHE, ZOO, Plan, device, half_precision, log, replace_folder, train, write_json
+
+FOLDER: Final = CACHE / "janus"
+SHIPPED: Final = ZOO / "janus"
+GUIDANCE, TOP_K = 2.0, 50
+BARS: Final = {"psnr_db": 21.0, "caption_subject": 0.95, "caption_palette": 0.98, "title_subject": 0.95, "liked_palette": 0.80}
+"""What a shipped token model promises, on covers and texts that training never saw; more is better."""
+NUM_TOKENS: Final = image_tokens.GRID**2
+_WIDTH: Final = 192
+_BATCH: Final = 24
+_TEXTS: Final = {"caption": 0.45, "partial": 0.2, "title": 0.35}
+_LIKED_SHARE, _REFERENCE_SHARE, _NOTHING_SHARE = 0.35, 0.3, 0.1
+PLAN: Final = Plan(
+    name="janus",
+    steps=4000,
+    learning_rate=2e-3,
+    weight_decay=0.02,
+    average_decay=0.995,
+    save_every=100,
+    export_every=500,
+    seed=67,
+)
+
+
+def build(tokenizer: JanusVQVAE) -> JanusForConditionalGeneration:
+    """A fresh model of about 4 M parameters around a trained image tokenizer."""
+    torch.manual_seed(PLAN.seed)
+    vocabulary = words()
+    text = {
+        "model_type": "llama", "vocab_size": len(vocabulary), "hidden_size": _WIDTH, "intermediate_size": 512,
+        "num_hidden_layers": 5, "num_attention_heads": 6, "num_key_value_heads": 6, "max_position_embeddings": 4096,
+        "bos_token_id": vocabulary.bos_token_id, "eos_token_id": vocabulary.eos_token_id,
+        "pad_token_id": vocabulary.pad_token_id,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64, "patch_size": 8,
+        "mlp_ratio": 2.0, "projection_dim": _WIDTH, "depth": 1, "num_image_tokens": NUM_TOKENS,
+    }  # fmt: skip
+    config = JanusConfig(
+        text_config=text,
+        vision_config=vision,
+        vq_config=image_tokens.vq_config(_WIDTH),
+        image_token_id=vocabulary.convert_tokens_to_ids(PLACEHOLDER),
+    )
+    model = JanusForConditionalGeneration(config)
+    model.model.vqmodel.load_state_dict(tokenizer.state_dict())
+    for part in (model.model.vqmodel, model.model.vision_model, model.model.aligner):
+        part.requires_grad_(False)
+    return model
+
+
+def _samples(pool_codes: NDArray[np.int64], index: LookIndex, rng: np.random.Generator) -> tuple[list[Sequence], list[int]]:
+    """A batch of prompts and the pool's rows whose covers answer them."""
+    sequences, rows = [], []
+    liked_batch = bool(rng.random() < _LIKED_SHARE)
+    for _ in range(_BATCH // 3 if liked_batch else _BATCH):
+        row = int(rng.integers(len(pool_codes)))
+        referred = bool(rng.random() < _REFERENCE_SHARE)
+        liked: list[list[int]] | None = None
+        text = ""
+        if liked_batch:
+            chosen = index.history(index.indices[row, 1:], int(rng.integers(2, 6)), rng)
+            liked = pool_codes[chosen].tolist()
+            text = text_for("title", index.indices[row], rng).text
+        elif rng.random() > _NOTHING_SHARE:
+            text = text_for(str(rng.choice(list(_TEXTS), p=list(_TEXTS.values()))), index.indices[row], rng).text
+        else:
+            referred = False
+        sequences.append(prompt(text, liked, reference=referred, rng=rng))
+        rows.append(row)
+    return sequences, rows
+
+
+def _loss(
+    model: JanusForConditionalGeneration, sequences: list[Sequence], codes_BN: Tensor, kept_BN: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of the cover's tokens alone, each told by everything before it."""
+    whole = [one.followed_by(codes) for one, codes in zip(sequences, codes_BN.tolist(), strict=True)]
+    with half_precision():
+        embeds, mask, lengths = embedded(model, whole, soft_tokens(model, codes_BN, kept_BN))
+        states = model.model.language_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).last_hidden_state
+        columns = lengths[:, None] - NUM_TOKENS - 1 + torch.arange(NUM_TOKENS, device=device())
+        wanted = states.gather(1, columns[..., None].expand(-1, -1, states.shape[-1]))
+        logits = model.model.generation_head(wanted)
+    loss = functional.cross_entropy(logits.float().flatten(0, 1), codes_BN.flatten())
+    return loss, {}
+
+
+@torch.no_grad()
+def draw(model: JanusForConditionalGeneration, sequences: list[Sequence], soft_BD: Tensor, *, seed: int) -> Tensor:
+    """Covers [B, 3, 64, 64] in 0 to 1, sampled from the 50 likeliest tokens each time, guidance 2; prompt by prompt."""
+    drawn = []
+    nothing = prompt("", reference=False, rng=np.random.default_rng(0))
+    for number, one in enumerate(sequences):
+        generator = torch.Generator().manual_seed(seed * 100_003 + number)
+        runs = [(DynamicCache(), *embedded(model, [told], soft_BD[number : number + 1])[:2]) for told in (one, nothing)]
+        states = [model.model.language_model(inputs_embeds=e, past_key_values=c, use_cache=True)[0][:, -1] for c, e, _ in runs]
+        codes: list[int] = []
+        for _ in range(NUM_TOKENS):
+            told, untold = (model.model.generation_head(state).float() for state in states)
+            logits = (untold + GUIDANCE * (told - untold))[0].cpu()
+            best = logits.topk(TOP_K)
+            codes.append(int(best.indices[torch.multinomial(best.values.softmax(dim=0), 1, generator=generator)]))
+            embed = model.prepare_embeddings_for_image_generation(torch.tensor([[codes[-1]]], device=device()))
+            states = [
+                model.model.language_model(inputs_embeds=embed, past_key_values=c, use_cache=True)[0][:, -1] for c, _, _ in runs
+            ]
+        drawn.append(codes)
+    return image_tokens.decoded(model.model.vqmodel, torch.tensor(drawn, device=device()))
+
+
+def measure(model: JanusForConditionalGeneration, count: int = 128) -> tuple[dict[str, float], Tensor]:
+    """The bars' figures, read by the judge, and the covers that were drawn from captions."""
+    eye = AttributeClassifier.from_folder(ZOO / "judge").to(device())
+    pool = held_out_pool(max(count, 512))
+    rng = np.random.default_rng(99)
+    indices = torch.from_numpy(pool.indices[:count]).to(device())
+    no_soft = torch.zeros(count, _WIDTH, device=device())
+    captions = [text_for("caption", row, rng, held_out=True).text for row in pool.indices[:count]]
+    from_captions = draw(model, [prompt(text, reference=False, rng=rng) for text in captions], no_soft, seed=1)
+    hits = attribute_hits(eye, from_captions, indices).float().mean(dim=0)
+    figures = {f"caption_{name}": float(value) for name, value in zip(ATTRIBUTE_VALUES, hits, strict=True)}
+    titles, subjects = title_subjects(count, 6)
+    from_titles = draw(model, [prompt(text, reference=False, rng=rng) for text in titles], no_soft, seed=2)
+    asked = indices.clone()
+    asked[:, 0] = torch.from_numpy(subjects)
+    figures["title_subject"] = float(attribute_hits(eye, from_titles, asked)[:, 0].float().mean())
+    liked, index = [], LookIndex(pool.indices)
+    codes = image_tokens.encoded(model.model.vqmodel, pixels(pool.images)).cpu().numpy()
+    for title, row in zip(titles, pool.indices[:count], strict=True):
+        chosen = index.history(row[1:], 5, rng)
+        liked.append(prompt(title, codes[chosen].tolist(), reference=False, rng=rng))
+    from_liked = draw(model, liked, no_soft, seed=3)
+    seen = attribute_hits(eye, from_liked, asked).float().mean(dim=0)
+    figures |= {f"liked_{name}": float(value) for name, value in zip(ATTRIBUTE_VALUES, seen, strict=True)}
+    return figures | {"psnr_db": image_tokens.measure(model.model.vqmodel, 256)["psnr_db"]}, from_captions
+
+
+def write(model: JanusForConditionalGeneration, folder: Path) -> None:
+    """The folder of a checkpoint, weights in half precision."""
+    model.half().save_pretrained(folder)
+    words().save_pretrained(folder)
+    JanusImageProcessorPil(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(folder)
+
+
+def _export(model: JanusForConditionalGeneration, step: int) -> None:
+    final = step == PLAN.steps
+    figures, covers = measure(model, 96 if final else 24)
+    log(f"janus step {step}: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    picture_grid(covers[:24], columns=8).save(CACHE / f"janus_{step}.png")
+    replace_folder(FOLDER, lambda folder: write(model, folder))
+    write_json(FOLDER / "figures.json", {"step": step, "figures": figures, "bars": BARS})
+    missed = [f"{name} {figures[name]:.3f} below {bar}" for name, bar in BARS.items() if figures[name] < bar]
+    if final and not missed:
+        replace_folder(SHIPPED, lambda folder: write(model, folder))
+    elif final:
+        log(f"janus: not shipped, since {'; '.join(missed)}")
+
+
+def run() -> None:
+    """Train and export the token model."""
+    pool = training_pool()
+    index = LookIndex(pool.indices)
+    tokenizer = image_tokens.load()
+    codes = image_tokens.encoded(tokenizer, pixels(pool.images)).cpu().numpy()
+
+    def loss_of(model: JanusForConditionalGeneration, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        sequences, rows = _samples(codes, index, rng)
+        kept = torch.from_numpy(rng.random((len(rows), NUM_TOKENS)) < rng.random((len(rows), 1))).to(device())
+        return _loss(model, sequences, torch.from_numpy(codes[rows]).to(device()), kept)
+
+    train(PLAN, build(tokenizer), loss_of, _export)
