@@ -68,8 +68,10 @@ class _Collection:
         self._store, self._clock, self._report = store, clock, report
         self._grace, self._gatherer = retention.grace_seconds, Gatherer(store=store, retention=retention)
         self._began = clock()
+        self._counted: set[str] = set()  # manifests that went, or would have gone, ahead of the rest
 
     def run(self) -> Report:
+        """All of it, once."""
         if not self._report.dry_run:
             self._end_the_dead()
         look = self._gatherer.dates(self._began)
@@ -92,6 +94,7 @@ class _Collection:
         self._report.retired = [day.isoformat() for day in going]
         self._report.spared += len(days) - len(going)
         self._report.objects["manifests"] += len(going)
+        self._counted = {manifest_key(keys.COVER_MANIFESTS, day) for day in going}
         return going
 
     def _delete_orphans(self, as_if_gone: set[date]) -> None:
@@ -120,7 +123,7 @@ class _Collection:
             yield from (entry for entry in self._store.entries(f"{prefix}/") if self._is_orphan(entry, roots))
 
     def _is_orphan(self, entry: Entry, roots: Roots) -> bool:
-        if entry.key in roots.keys or entry.modified > self._began - self._grace:
+        if entry.key in roots.keys or entry.key in self._counted or entry.modified > self._began - self._grace:
             return False
         day = keys.parse_partition_date(entry.key)
         if day is not None and day in roots.writing:

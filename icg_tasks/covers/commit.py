@@ -4,9 +4,11 @@ Of two who publish one date at once, the first to write the manifest wins; the o
 winner's day as it is. Knows rows and keys; no image.
 """
 
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -91,13 +93,11 @@ def _write_index(context: StageContext, users: Partition, covers: pa.Table) -> P
     columns = ("user_id", "segment_id")
     tables = [read_partition_file(store, file, columns) for file in users.files]
     parents = segment_parents(context, covers)
-    path = context.scratch() / "index"
-    try:
+    with tempfile.TemporaryDirectory(dir=context.scratch()) as folder:  # two may publish one date on one machine
+        path = Path(folder) / "index"
         written = write_index(path, day, tables, [covers], parents=parents)
         key = f"{keys.partition_prefix(keys.COVER_INDEXES, day)}/{written.sha256[:16]}.icgindex"
         store.upload(key, path)
-    finally:
-        path.unlink(missing_ok=True)
     return PartitionFile(key=key, rows=written.rows, size=written.size, sha256=written.sha256)
 
 

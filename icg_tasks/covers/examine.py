@@ -13,7 +13,7 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.covers.checks import MAX_BLOB_BYTES, Fingerprint, examine_blob
 from icg_tasks.covers.gather import Collected
-from icg_tasks.covers.likeness import near_duplicates
+from icg_tasks.covers.likeness import Owned, near_duplicates
 from icg_tasks.lake.store import ObjectStore
 from icg_tasks.stage import StageContext
 
@@ -32,17 +32,20 @@ def examined(context: StageContext, collected: Collected) -> Collected:
     repeats = near_duplicates(collected.rows, seen, most) if most > 0 else {}
     if not repeats:
         return collected
-    item_of = {row["cover_id"]: row["item_id"] for row in collected.rows}
-    for name, other in sorted(repeats.items())[:_NAMED]:
-        context.say(f"a cover of {item_of[name]} stays out: it repeats one of {item_of[other]} ({other[:12]})")
+    for (item, _), (other, cover_id) in sorted(repeats.items())[:_NAMED]:
+        context.say(f"a cover of {item} stays out: it repeats one of {other} ({cover_id[:12]})")
     day = context.run_date.isoformat()
-    dropped = [row for row in collected.rows if row["cover_id"] in repeats]
+    dropped = [row for row in collected.rows if _owned(row) in repeats]
     return replace(
         collected,
-        rows=[row for row in collected.rows if row["cover_id"] not in repeats],
+        rows=[row for row in collected.rows if _owned(row) not in repeats],
         rejected=collected.rejected + Counter({NEAR_DUPLICATE: len(dropped)}),
         made=collected.made - sum(row["made_on"] == day for row in dropped),
     )
+
+
+def _owned(row: Row) -> Owned:
+    return row["item_id"], row["cover_id"]
 
 
 def _fingerprints(context: StageContext, rows: list[Row]) -> dict[str, Fingerprint]:

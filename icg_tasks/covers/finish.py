@@ -41,9 +41,9 @@ class Finisher:
         self,
         store: ObjectStore,
         quality: int,
-        safety: "SafetyChecker | None",
-        overlay: TitleOverlay | None,
-        signer: Signer | None,
+        safety: "SafetyChecker | None" = None,
+        overlay: TitleOverlay | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._store, self._quality = store, quality
         self._safety, self._overlay, self._signer = safety, overlay, signer

@@ -19,25 +19,22 @@ MAX_BITS = _BANDS - 1
 _MAX_CROWD = 200
 
 Row = dict[str, Any]
+Owned = tuple[str, str]
+"""A cover of an item: (item id, cover id)."""
 
 
-def near_duplicates(rows: Iterable[Row], seen: Mapping[str, Fingerprint], max_levels: float) -> dict[str, str]:
-    """Cover id to the cover id of *another item* that it repeats; of a group the first by (made_on, item, cover) stays.
+def near_duplicates(rows: Iterable[Row], seen: Mapping[str, Fingerprint], max_levels: float) -> dict[Owned, Owned]:
+    """Covers that repeat a cover of *another item*, and which; of a group the first by (made_on, item, cover) stays.
 
-    ``max_levels``: mean difference of the small copies, in levels of 255, up to which two covers are one. A cover that
-    several items have in common belongs to the first of them.
+    ``max_levels``: mean difference of the small copies, in levels of 255, up to which two covers are one.
     """
-    item_of: dict[str, str] = {}
-    order: list[str] = []
-    for row in sorted(rows, key=lambda row: (row["made_on"], row["item_id"], row["cover_id"])):
-        if row["cover_id"] not in item_of:
-            item_of[row["cover_id"]] = row["item_id"]
-            order.append(row["cover_id"])
-    place = {name: number for number, name in enumerate(order)}
-    found: dict[str, str] = {}
+    ordered = sorted(rows, key=lambda row: (row["made_on"], row["item_id"], row["cover_id"]))
+    order = list(dict.fromkeys((row["item_id"], row["cover_id"]) for row in ordered))
+    place = {owned: number for number, owned in enumerate(order)}
+    found: dict[Owned, Owned] = {}
     for first, second in sorted(_candidates(order, seen), key=lambda pair: (place[pair[0]], place[pair[1]])):
-        both_stand = item_of[first] != item_of[second] and first not in found and second not in found
-        if both_stand and difference(seen[first], seen[second]) <= max_levels:
+        both_stand = first[0] != second[0] and first not in found and second not in found
+        if both_stand and difference(seen[first[1]], seen[second[1]]) <= max_levels:
             found[second] = first
     return found
 
@@ -48,22 +45,22 @@ def difference(one: Fingerprint, other: Fingerprint) -> float:
     return float(np.abs(first - second).mean())
 
 
-def _candidates(order: list[str], seen: Mapping[str, Fingerprint]) -> set[tuple[str, str]]:
+def _candidates(order: list[Owned], seen: Mapping[str, Fingerprint]) -> set[tuple[Owned, Owned]]:
     """Pairs that share a band and are at most MAX_BITS apart, each in order. A crowd is compared with its first members."""
-    pairs: set[tuple[str, str]] = set()
+    pairs: set[tuple[Owned, Owned]] = set()
     for band in range(_BANDS):
-        crowds: dict[int, list[str]] = {}
-        for name in order:
-            crowds.setdefault(seen[name].bits >> (band * _BAND_BITS) & (2**_BAND_BITS - 1), []).append(name)
+        crowds: dict[int, list[Owned]] = {}
+        for owned in order:
+            crowds.setdefault(seen[owned[1]].bits >> (band * _BAND_BITS) & (2**_BAND_BITS - 1), []).append(owned)
         for crowd in crowds.values():
             for first, second in _pairs(crowd):
-                if (seen[first].bits ^ seen[second].bits).bit_count() <= MAX_BITS:
+                if (seen[first[1]].bits ^ seen[second[1]].bits).bit_count() <= MAX_BITS:
                     pairs.add((first, second))
     return pairs
 
 
-def _pairs(crowd: list[str]) -> Iterable[tuple[str, str]]:
+def _pairs(crowd: list[Owned]) -> Iterable[tuple[Owned, Owned]]:
     yield from combinations(crowd[:_MAX_CROWD], 2)
-    for name in crowd[_MAX_CROWD:]:
+    for later in crowd[_MAX_CROWD:]:
         for first in crowd[:_MAX_CROWD]:
-            yield first, name
+            yield first, later

@@ -40,9 +40,9 @@ class Roots:
     published: list[date] = field(default_factory=list)
 
     def past(self, day: date) -> bool:
-        """Whether a date is neither published nor later than the first that stays: its plan and shards are not needed again."""
-        oldest = min(self.dates, default=None)
-        return oldest is not None and day < oldest and day not in self.published
+        """Whether a date is neither kept nor published nor still to come: its plan and shards are not needed again."""
+        newest = max(self.dates, default=None)
+        return newest is not None and day < newest and day not in self.dates and day not in self.published
 
 
 @dataclass(kw_only=True)
@@ -103,7 +103,7 @@ class Gatherer:
         return roots, pointers
 
     def _working(self, roots: Roots, now: float) -> Iterator[tuple[str, date]]:
-        """Plans and shards that somebody may still go on from: of dates that stay, of later ones, and new ones."""
+        """Plans and shards that somebody may still go on from: of dates that stay or are to come, and new ones."""
         for prefix in (keys.COVER_PLANS, keys.COVER_SHARDS):
             for entry in list(self.store.entries(f"{prefix}/")):
                 day = keys.parse_partition_date(entry.key)

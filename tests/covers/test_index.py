@@ -1,0 +1,118 @@
+"""The index: every row is found, nothing else is, in whatever order it was written; damage is told."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing
+from icg_tasks.covers.index import COVER_ENTRY, USER_ENTRY, CoverIndex, user_key
+from icg_tasks.covers.index_build import write_index
+from tests.covers.conftest import DAY
+
+COLUMNS = ("segment_id", "item_id", "variant", "cover_id", "width", "height", "made_on")
+
+
+def hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def users_table(rows: dict[str, str]) -> pa.Table:
+    return pa.table({"user_id": pa.array(rows.keys(), pa.string()), "segment_id": pa.array(rows.values(), pa.string())})
+
+
+def covers_table(keys: list[tuple[str, str, int]]) -> pa.Table:
+    rows = [(*key, hashed(repr(key)), 64, 48, DAY.isoformat()) for key in keys]
+    types = (pa.string(), pa.string(), pa.int32(), pa.string(), pa.int32(), pa.int32(), pa.string())
+    return pa.table({name: pa.array([row[at] for row in rows], types[at]) for at, name in enumerate(COLUMNS)})
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+USERS = st.dictionaries(
+    st.one_of(st.binary(min_size=16, max_size=16).map(bytes.hex), TEXT), st.sampled_from("abc"), max_size=60
+)
+KEYS = st.lists(st.tuples(st.sampled_from(["a", "b", "_all"]), TEXT, st.integers(0, 3)), unique=True, max_size=60)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(users=USERS, keys=KEYS, strangers=st.lists(TEXT, max_size=5))
+def test_answers_are_those_of_plain_dictionaries(tmp_path: Path, users, keys, strangers) -> None:
+    path = tmp_path / "index"
+    write_index(path, DAY, [users_table(users)], [covers_table(keys)])
+    index = CoverIndex(path, "/root")
+    assert index.rows == (len(users), len(keys))
+    known = set(keys)
+    for user in [*users, *strangers]:
+        segment = users.get(user)
+        assert index.segment(user) == segment
+        for _, item, variant in keys[:8]:
+            wanted = next((key for key in ((segment, item, variant), ("_all", item, variant)) if key in known), None)
+            found = index.cover(user, item, variant)
+            assert (found is None) == (wanted is None)
+            if found is not None:
+                assert (found.segment_id, found.item_id, found.variant) == wanted
+                assert (found.cover_id, found.width, found.height) == (hashed(repr(wanted)), 64, 48)
+                assert found.address == f"/root/{found.blob}"
+
+
+def test_the_same_rows_in_any_order_and_split_give_the_same_bytes(tmp_path: Path) -> None:
+    users = {f"{number:032x}": f"s{number % 3}" for number in range(500)}
+    keys = [(f"s{number % 3}", f"i{number}", 0) for number in range(500)]
+    first = write_index(tmp_path / "a", DAY, [users_table(users)], [covers_table(keys)])
+    backwards = dict(reversed(users.items()))
+    second = write_index(
+        tmp_path / "b", DAY, [users_table(backwards)], [covers_table(keys[300:][::-1]), covers_table(keys[:300])]
+    )
+    assert first == second
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert hashlib.sha256((tmp_path / "a").read_bytes()).hexdigest() == first.sha256
+    assert first.size == (tmp_path / "a").stat().st_size
+
+
+def test_a_parent_stands_between_a_segment_and_everybody(tmp_path: Path) -> None:
+    keys = [("a", "i0", 0), ("b", "i1", 0), ("_all", "i0", 0), ("_all", "i1", 0), ("_all", "i2", 0)]
+    write_index(tmp_path / "x", DAY, [users_table({"u": "a", "v": "c"})], [covers_table(keys)], parents={"a": "b", "c": "b"})
+    index = CoverIndex(tmp_path / "x", "")
+    assert [index.cover("u", item).segment_id for item in ("i0", "i1", "i2")] == ["a", "b", "_all"]
+    assert [index.cover("v", item).segment_id for item in ("i0", "i1", "i2")] == ["_all", "b", "_all"]
+    assert index.cover("stranger", "i1").segment_id == "_all"
+
+
+def test_duplicates_and_ids_that_are_no_hashes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataCorrupt, match="user is there more than once"):
+        write_index(tmp_path / "x", DAY, [users_table({"u": "a"})] * 2, [])
+    with pytest.raises(DataCorrupt, match="pair of segment and item"):
+        write_index(tmp_path / "x", DAY, [], [covers_table([("a", "i", 0)])] * 2)
+    broken = covers_table([("a", "i", 0)])
+    broken = broken.set_column(3, "cover_id", pa.array(["not hex"]))
+    with pytest.raises(DataCorrupt, match="64 hex digits"):
+        write_index(tmp_path / "x", DAY, [], [broken])
+
+
+@pytest.mark.parametrize("damage", ["empty", "magic", "header", "cut", "bits"])
+def test_a_damaged_file_is_told_and_never_answers(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "index"
+    write_index(path, DAY, [users_table({"u": "a"})], [covers_table([("a", "i", 0)])])
+    data = path.read_bytes()
+    changed = {
+        "empty": b"",
+        "magic": b"X" + data[1:],
+        "header": data[:12] + b"!" + data[13:],
+        "cut": data[:-30],
+        "bits": data.replace(b'"bits": 0', b'"bits": 9'),
+    }
+    path.write_bytes(changed[damage])
+    with pytest.raises(DataCorrupt, match="publish that date again"):
+        CoverIndex(path, "")
+    with pytest.raises(DataMissing):
+        CoverIndex(tmp_path / "none", "")
+
+
+def test_only_lower_case_hashes_of_32_digits_stand_for_themselves() -> None:
+    text = "00112233445566778899aabbccddeeff"
+    assert user_key(text).hex() == text
+    assert len({user_key(other) for other in (text, text.upper(), text[:-2], f" {text}", "")}) == 5
+    assert (USER_ENTRY.size, COVER_ENTRY.size) == (20, 52)
