@@ -36,4 +36,5 @@ class PigeonSettings:
     top_k: int = 50
     temperature: float = 1.0
     guidance: float = 1.0  # above 1: away from the prompt that says nothing
+    memory_limit_gb: float = 0.0  # a training that would need more is refused; 0: what the device has
     seed: int = 29

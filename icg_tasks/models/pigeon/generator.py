@@ -21,6 +21,7 @@ from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.lake.registry import fetch_version, require_champion
 from icg_tasks.models.pigeon.atelier import ratio_sweep, seeds_of
+from icg_tasks.models.pigeon.checked import check_settings
 from icg_tasks.models.pigeon.masks import MaskPlan, Masks
 from icg_tasks.models.pigeon.model import KIND, Pigeon
 from icg_tasks.models.pigeon.sequence import Asked, plain_prompt
@@ -66,6 +67,7 @@ class PigeonGenerator:
     def load(cls, context: StageContext) -> "PigeonGenerator":
         """With the champion as of the run date; raises DataMissing without one."""
         settings = context.settings
+        check_settings(settings.pigeon)
         compute = choose_compute(settings.backbones)
         champion = require_champion(context.store, KIND, context.run_date)
         tokens = open_token_model(settings.pigeon.token_family, settings.pigeon.token_model, compute)

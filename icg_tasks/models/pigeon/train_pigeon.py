@@ -27,6 +27,7 @@ from icg_tasks.lake.partitions import find_partition, list_partition_dates
 from icg_tasks.lake.registry import ModelVersion, champion_as_of, fetch_version, publish_version, set_champion
 from icg_tasks.models.icg.catalogue import Catalogue, read_catalogue
 from icg_tasks.models.pigeon.atelier import Atelier, Covers
+from icg_tasks.models.pigeon.checked import check_settings
 from icg_tasks.models.pigeon.gate import Decision, decide
 from icg_tasks.models.pigeon.model import KIND, Pigeon, PigeonShape
 from icg_tasks.models.pigeon.pictures import MASKS_PICTURE, masks_picture
@@ -57,6 +58,7 @@ def run(context: StageContext) -> StageOutcome:
 
 def _run(context: StageContext, compute: Compute, processes: Processes) -> StageOutcome:
     settings = context.settings.pigeon
+    check_settings(settings)
     tokens = open_token_model(settings.token_family, settings.token_model, compute)
     learned, aside, unusable = read_catalogue(context)
     catalogue = _together(learned, aside)

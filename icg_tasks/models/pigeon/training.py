@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from icg_tasks.models.icg.progress import Teller, pace
+from icg_tasks.models.icg.record import Record
 from icg_tasks.models.pigeon.atelier import Atelier
+from icg_tasks.models.pigeon.budget import estimate, require_room
 from icg_tasks.models.pigeon.check import Check, aside_loss, check_pigeon
 from icg_tasks.models.pigeon.gate import broken_canaries, score
 from icg_tasks.models.pigeon.losses import preference_loss, reconstruction_loss
@@ -59,6 +61,7 @@ class PigeonTraining:
         self.learned, self.aside = windows
         self.say, self.stop = say, stop
         self.processes = processes or Processes()
+        self.record = Record(folder.parent / "record") if self.processes.is_main else None
         self.pigeon.requires_grad_(False).eval()
         self.state = TrainingState(folder, identity, pigeon.trained())
         self.bench = self._bench(masks=True)
@@ -77,6 +80,9 @@ class PigeonTraining:
             worn = {name: part.detach().clone() for name, part in self.pigeon.trained().items() if part.requires_grad}
             self.pigeon.wear(self.state.best | worn)  # masks that no longer learn are the best ones
             self.say(f"taking up a former run at step {self.progress.step} of {self.progress.stage}")
+        budget = estimate(self.atelier, self.pigeon, self.learned)
+        self.say(f"a step needs about {budget.told()}")
+        require_room(budget, self.settings, self.atelier.tokens.compute.device)
         self.teller.begin(self.progress.total_steps)
         start_check = self._check_of(self.state.start)
         if not self.progress.checks:
@@ -191,10 +197,14 @@ class PigeonTraining:
         row = {"step": float(self.progress.total_steps), "gradient": norm if np.isfinite(norm) else -1.0} | figures
         self.progress.curves.append({name: round(value, 6) for name, value in row.items()})
         self.teller.step(self.progress.total_steps, figures)
+        if self.record is not None:
+            self.record.figures(self.progress.total_steps, self.progress.stage, row)
 
     def _note(self, check: Check, broken: list[str]) -> None:
         row = {"step": self.progress.total_steps, "stage": self.progress.stage, "broken": broken} | check.to_json()
         self.progress.checks.append(row)
+        if self.record is not None:
+            self.record.figures(self.progress.total_steps, "check", row)
         self.say(
             f"check at {row['step']}: loss {row['loss']:.4f} own {row['own']:.3f} swapped {row['swapped']:.3f} "
             f"plain {row['plain']:.3f} reference {row['reference']:.3f}"

@@ -45,7 +45,8 @@ class Windows:
 def read_windows(context: StageContext, catalogue: Catalogue) -> tuple[Windows, Windows]:
     """Windows to learn on and windows to choose checkpoints by, both in a stable random order.
 
-    At most ``pigeon.max_windows`` of the former. Raises DataMissing where there are fewer than four of either.
+    At most ``pigeon.max_windows`` of the former, an eighth of that of the latter. Raises DataMissing where there are fewer than
+    four of either.
     """
     settings = context.settings.pigeon
     clicks = _clicks(context, {item: row for row, item in enumerate(catalogue.item_ids)})
@@ -61,7 +62,7 @@ def read_windows(context: StageContext, catalogue: Catalogue) -> tuple[Windows, 
             f"to learn on and to choose by; {IMPRESSIONS} up to {context.run_date} has {len(learned)} and {len(aside)}; give "
             "more days (features.window_days) or a shorter history (pigeon.history_length)"
         )
-    return _windows(learned, settings.max_windows), _windows(aside, settings.max_windows)
+    return _windows(learned, settings.max_windows), _windows(aside, max(_FEWEST, settings.max_windows // 8))
 
 
 def _clicks(context: StageContext, rows: dict[str, int]) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ QUICK = (
     "pigeon.evaluate_every=2",
     "pigeon.check_windows=3",
     "pigeon.checkpoint_every=1",
-    "pigeon.max_windows=12",
+    "pigeon.max_windows=32",
 )
 
 

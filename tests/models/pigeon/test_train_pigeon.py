@@ -1,6 +1,7 @@
 """train-pigeon on a small store: killed and resumed, from yesterday's champion, refused, split by user."""
 
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from icg_tasks.models.pigeon.model import KIND, Pigeon
 from icg_tasks.models.pigeon.windows import read_windows
 from icg_tasks.stage import StageContext, StopSign
 from tests.models.icg.planting import again
-from tests.models.pigeon.planting import DAY, NUM_USERS, plant
+from tests.models.pigeon.planting import DAY, NUM_USERS, plant, tiny_token_model
 
 
 class StopAfter(StopSign):
@@ -82,8 +83,8 @@ def test_windows_are_six_clicks_of_one_user_in_time_split_by_user(finished: Stag
     catalogue, _, _ = read_catalogue(finished)
     learned, aside = read_windows(finished, catalogue)
     assert learned.history_WH.shape[1] == 5
-    assert len(learned) == 12
-    assert len(aside) >= 4
+    assert len(learned) == 32
+    assert len(aside) == 4
     held_out = [user for user in range(NUM_USERS) if is_held_out_user(f"{user:032x}")]
     assert held_out  # there are such users, and none of their windows
     assert not any(is_held_out_item(catalogue.item_ids[row]) for row in [*learned.target_W, *learned.history_WH.flatten()])
@@ -110,6 +111,38 @@ def test_a_pigeon_fits_its_own_token_model_only(finished: StageContext, tokens, 
     (folder / "pigeon.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataCorrupt, match="no Pigeon in"):
         Pigeon.load(tokens, folder)
+
+
+def test_another_family_learns_as_well(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    emu3 = tiny_token_model(tmp_path_factory.mktemp("emu3"), "emu3")
+    context = plant(tmp_path, emu3, "pigeon.token_family=emu3", "pigeon.preference_steps=0", "pigeon.history_mask=random")
+    train(context)
+    assert weights(context)
+    key = next(key for key in context.store.list(f"models/{KIND}/versions/") if key.endswith("card.json"))
+    card = load_version(context.store, KIND, key.split("/")[3]).card
+    assert card["pairs"] == 0
+    losses = [row["loss"] for row in card["checks"]]
+    assert losses[-1] < losses[0]
+    assert any((context.scratch("training") / "record").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("pigeon.check_windows=1", r"pigeon.check_windows=1; expected 2 or more"),
+        ("pigeon.temperature=0", r"pigeon.temperature=0.0; expected a number above 0"),
+        ("pigeon.reference_weight=1.5", r"pigeon.reference_weight=1.5; expected a share from 0 to 1"),
+        ("pigeon.history_mask=best", r"pigeon.history_mask='best'; expected one of learned, random, none"),
+        ("pigeon.ratios=1", r"pigeon.ratios=1 leaves nothing to choose between"),
+        ("pigeon.memory_limit_gb=0.000001", r"a step of 2 windows needs about .* pigeon.memory_limit_gb allows 0.00 GB; set"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(finished: StageContext, setting: str, found: str) -> None:
+    name, _, value = setting.removeprefix("pigeon.").partition("=")
+    kind = type(getattr(finished.settings.pigeon, name))
+    settings = replace(finished.settings, pigeon=replace(finished.settings.pigeon, **{name: kind(value)}))
+    with pytest.raises(SettingsError, match=found):
+        train_pigeon.run(again(finished, settings=settings))
 
 
 def test_without_what_it_needs_it_says_what_to_do(tmp_path: Path, janus_folder: Path) -> None:
