@@ -57,15 +57,10 @@ def said(row: Mapping[str, Any] | None) -> str:
     return f"{mean}<small>{low} – {high}</small>"
 
 
-def looks_and_tastes(rows: Rows) -> tuple[int, int | None] | None:
-    """Distinct looks of the personalised covers, and the number of distinct tastes where it is known."""
-    made, wanted = (find_row(rows, arm, names.LOOKS) for arm in (names.PERSONAL, names.BEST))
-    return None if made is None else (round(made["mean"]), None if wanted is None else round(wanted["mean"]))
-
-
 def _looks(rows: Rows) -> str:
-    found = looks_and_tastes(rows)
-    if found is None:
+    """How many looks the segments get, and how many there are to be had where that is known."""
+    made, wanted = (find_row(rows, arm, names.LOOKS) for arm in (names.PERSONAL, names.BEST))
+    if made is None:
         return ""
-    tastes = f", their best achievable ones show {found[1]}" if found[1] is not None else ""
-    return f" The segments’ covers show {found[0]} distinct {'look' if found[0] == 1 else 'looks'}{tastes}."
+    tastes = f", their best achievable ones show {wanted['mean']:.0f}" if wanted is not None else ""
+    return f" The segments’ covers show {made['mean']:.0f} distinct {'look' if made['mean'] == 1 else 'looks'}{tastes}."

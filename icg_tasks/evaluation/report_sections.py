@@ -10,7 +10,7 @@ from typing import Any
 from icg_tasks.evaluation import arms as names
 from icg_tasks.evaluation.report_data import CoverCard, DayView, Evaluation, Picture, SegmentView
 from icg_tasks.evaluation.report_images import SMALL
-from icg_tasks.evaluation.report_measures import STRONG, arm_table, looks_and_tastes, said
+from icg_tasks.evaluation.report_measures import STRONG, arm_table, said
 from icg_tasks.evaluation.report_plots import Dot, interval_plot
 from icg_tasks.evaluation.report_words import ARM_WORDS, METRIC_WORDS, find_row
 
@@ -114,10 +114,6 @@ def _uplift_tiles(evaluation: Evaluation | None) -> list[str]:
                 f"{100 * subject['mean']:.0f} %", "of personalised covers still show their subject, says an independent judge"
             )
         )
-    looks = looks_and_tastes(rows)
-    if looks:
-        tastes = f", where {looks[1]} distinct tastes are to be met" if looks[1] is not None else ""
-        found.append(_tile(str(looks[0]), f"distinct looks among {len(evaluation.detail['segments'])} segments{tastes}"))
     return found
 
 

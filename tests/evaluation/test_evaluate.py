@@ -21,6 +21,7 @@ from icg_tasks.evaluation.arms import ARMS, BEST, LOGIT, METRICS, OWN, PERSONAL,
 from icg_tasks.evaluation.evaluate import read_segments, run
 from icg_tasks.evaluation.making import ItemImages, Studio
 from icg_tasks.evaluation.report import run as report
+from icg_tasks.evaluation.report_words import METRIC_WORDS
 from icg_tasks.lake.partitions import write_partition
 from icg_tasks.lake.store import ObjectStore
 from icg_tasks.models.preference.model import PreferenceModel
@@ -124,7 +125,9 @@ def test_a_perfect_generator_reaches_what_is_achievable_and_swapping_undoes_it(
     assert 0.9 < share["mean"] <= 1.0
 
 
-def test_image_metrics_say_what_is_known_of_these_arms(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
+def test_image_metrics_and_held_out_users_are_what_these_arms_must_give(
+    context: Made, store: ObjectStore, painted: dict[str, Any]
+) -> None:
     run(context("evaluate"))
     mean = {name: row["mean"] for name, row in _rows(store).items()}
     assert mean[OWN, names.MS_SSIM] == pytest.approx(1.0)
@@ -140,11 +143,9 @@ def test_image_metrics_say_what_is_known_of_these_arms(context: Made, store: Obj
     notes = " ".join(detail["notes"])
     for words in ("see by zoo:judge", "which no reward looks through", "of whom are held out", "Split by time", "over items"):
         assert words in notes, words
-
-
-def test_held_out_users_are_asked_apart(context: Made, store: ObjectStore, painted: dict[str, Any]) -> None:
-    run(context("evaluate"))
-    detail = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))
+    page = store.get(f"{PREFIX}/evaluation.html").decode()
+    assert "http" not in page
+    assert all(f">{METRIC_WORDS[metric]}</th>" in page for metric in {metric for _, metric in mean})
     with_some = {
         segment.segment_id
         for segment in read_segments(context("evaluate"))
@@ -162,7 +163,7 @@ def test_held_out_users_are_asked_apart(context: Made, store: ObjectStore, paint
 def test_tastes_are_counted_where_the_catalogue_draws_each_look_twice(
     context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
 ) -> None:
-    twice = replace(settings, evaluation=replace(settings.evaluation, catalogue_covers=512, items_per_segment=3))
+    twice = replace(settings, evaluation=replace(settings.evaluation, catalogue_covers=512, items_per_segment=2))
     run(context("evaluate", twice))
     found = _rows(store)
     assert found[BEST, names.LOOKS]["mean"] == 3

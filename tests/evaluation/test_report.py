@@ -11,9 +11,23 @@ from PIL import Image
 from icg_tasks.config import Settings, load_settings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.schemas import QUARANTINE
-from icg_tasks.evaluation.arms import ARMS, METRICS, OWN, PERSONAL, PERSONAL_BEST, PLAIN, PROBABILITY
+from icg_tasks.evaluation.arms import (
+    ALL_METRICS,
+    ARMS,
+    BEST,
+    LOOKS,
+    METRICS,
+    OWN,
+    PAIR_METRICS,
+    PERSONAL,
+    PERSONAL_BEST,
+    PLAIN,
+    PROBABILITY,
+)
 from icg_tasks.evaluation.report import run
-from icg_tasks.evaluation.table import Resampling, gain_rows, share_rows, table_rows
+from icg_tasks.evaluation.report_measures import measures
+from icg_tasks.evaluation.report_words import METRIC_MEANS, METRIC_WORDS
+from icg_tasks.evaluation.table import Resampling, gain_rows, in_order, share_rows, table_rows
 from icg_tasks.lake.partitions import write_partition
 from icg_tasks.lake.registry import publish_version, set_champion
 from icg_tasks.lake.store import ObjectStore
@@ -39,10 +53,15 @@ def evaluated(store: ObjectStore, lived: dict[str, Any], num_items: int = 8) -> 
                 store.put(images[arm], data)
             pairs.append({"segment_id": segment, "item_id": item.item_id, "images": images, "values": {}})
     better = dict(zip(ARMS, (0.0, 0.1, 0.5, 0.9, 1.2, 0.05, 1.6), strict=True))
-    values = {(arm, metric): better[arm] + rng.normal(scale=0.3, size=len(pairs)) for arm in ARMS for metric in METRICS}
+    values = {(arm, metric): better[arm] + rng.normal(scale=0.3, size=len(pairs)) for arm in ARMS for metric in PAIR_METRICS}
     values |= {(arm, PROBABILITY): 0.13 + 0.05 * better[arm] + rng.normal(scale=0.02, size=len(pairs)) for arm in ARMS}
     resampling = Resampling.over(len(pairs), 200, 1)
-    put_json(store, f"{PREFIX}/evaluation.json", table_rows(values, resampling))
+    whole = [
+        {"arm": arm, "metric": metric, "mean": 3 + (arm == BEST), "low": 2.0, "high": 4.0, "n": num_items}
+        for arm in ARMS
+        for metric in sorted(set(ALL_METRICS) - set(PAIR_METRICS))
+    ]
+    put_json(store, f"{PREFIX}/evaluation.json", in_order([*table_rows(values, resampling), *whole]))
     detail = {
         "segments": [{"segment_id": row["segment_id"], "size": row["size"]} for row in lived["segments"]],
         "items": [{"item_id": item.item_id, "title": item.title} for item in items],
@@ -113,6 +132,28 @@ def test_a_whole_day_is_told_and_every_picture_and_link_is_there(
         assert words in html, words
     assert html.count("<svg") >= 6
     assert set(outcome.outputs) == {f"{PREFIX}/index.html", f"{PREFIX}/six_by_eight.png"}
+
+
+def test_every_metric_is_on_the_page_and_explained_in_words(
+    context: Made, store: ObjectStore, settings: Settings, lived_day: dict[str, Any]
+) -> None:
+    whole_day(store, settings, lived_day)
+    run(context())
+    html = _page(store)
+    for metric in ALL_METRICS:
+        assert f'<th class="n">{METRIC_WORDS[metric]}</th>' in html, metric
+    for metric in ALL_METRICS[len(METRICS) + 1 :]:
+        assert f"<dt>{METRIC_WORDS[metric]}</dt><dd>{METRIC_MEANS[metric]}</dd>" in html, metric
+    assert '<a href="#measures">' in html
+    assert "show 3 distinct looks, their best achievable ones show 4." in html
+
+
+def test_where_nothing_was_looked_at_nothing_is_said_of_looks() -> None:
+    assert measures([]) == ""
+    row = {"arm": OWN, "metric": PROBABILITY, "mean": 0.1, "low": 0.0, "high": 0.2, "n": 3}
+    assert measures([row]) == ""
+    looks = measures([{**row, "arm": PERSONAL, "metric": LOOKS, "mean": 1.0}])
+    assert "show 1 distinct look." in looks
 
 
 def test_the_grid_has_a_row_per_segment_and_a_column_per_item(
