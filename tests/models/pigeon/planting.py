@@ -45,20 +45,17 @@ def tiny_token_model(folder: Path, family: str = "janus") -> Path:
     return place
 
 
+def opened(folder: Path, token_model: Path, *overrides: str) -> StageContext:
+    """The context of what was planted in a folder before."""
+    places = [f"store={folder / 'store'}", f"work_folder={folder / 'work'}", f"pigeon.token_model={token_model}"]
+    settings = load_settings("tiny", [*places, *QUICK, *overrides])
+    return replace(planting.opened(folder), settings=settings, stage=TRAIN_PIGEON)
+
+
 def plant(folder: Path, token_model: Path, *overrides: str) -> StageContext:
     """Everything that train-pigeon reads for DAY."""
-    planted = planting.plant(folder)
-    settings = load_settings(
-        "tiny",
-        [
-            f"store={folder / 'store'}",
-            f"work_folder={folder / 'work'}",
-            *QUICK,
-            f"pigeon.token_model={token_model}",
-            *overrides,
-        ],
-    )
-    context = replace(planted, settings=settings, stage=TRAIN_PIGEON)
+    planting.plant(folder)
+    context = opened(folder, token_model, *overrides)
     plant_clicks(context)
     return context
 
