@@ -1,10 +1,10 @@
 """Looks found by drawing: covers for many tastes, and for each user the taste whose covers they would like best.
 
 Gradients of rewards climb to the nearest look, which need not be a good one. So before the rewards, the adapter draws a few
-items for many user vectors; every user's rewards are taken on all of these covers, and the adapter learns to tell the denoiser
-for that user what it told for the best (``Imitation``): hindsight relabelling (Andrychowicz et al. 2017, section 3) with
-the best of n as the goal. Rewards need not be differentiable. Few finalists are drawn again on other items, so that
-luck on the first ones does not win.
+items for many user vectors (``proposals``); every user's rewards are taken on all of these covers, and the adapter learns to
+tell the denoiser for that user what it told for the best (``Imitation``): hindsight relabelling (Andrychowicz et al. 2017,
+section 3) with the best of n as the goal. Rewards need not be differentiable. Few finalists are drawn again on other items, so
+that luck on the first ones does not win.
 
 Knows models; no store. Legend: P tastes, I items, U users, B images, N items of the lessons, K meta tokens,
 D language width, E encoder width, V = 2E user vector.
@@ -24,6 +24,7 @@ from icg_tasks.models.icg.adapter import IcgAdapter
 from icg_tasks.models.icg.audience import Audience
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.objective import of_typical_length
+from icg_tasks.models.icg.proposals import WAYS, propose
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.preference.model import PreferenceModel
 from icg_tasks.models.rewards.chosen import reward_weights
@@ -32,7 +33,7 @@ from icg_tasks.models.rewards.table import REWARDS
 from icg_tasks.models.training.processes import Processes
 
 _PREFERENCE = "preference"
-_FIRST_ITEMS, _MORE_ITEMS = 2, 5
+_FIRST_ITEMS, _MORE_ITEMS = 2, 6
 _FINALIST_SHARE = 0.25
 _CHUNK = 16
 _ITEMS, _USERS = 128, 2_048
@@ -101,14 +102,15 @@ class LookSearch:
 
     @torch.no_grad()
     def find(self, items: Catalogue, between: Callable[[], None]) -> Found:
-        """Draw ``adapter.search_tastes`` tastes (all segments among them), then the best quarter on more items.
+        """Draw ``adapter.search_tastes`` tastes, those of segments first, then the best quarter on more items.
 
         ``between`` is called between batches and may raise to stop.
         """
         rng = np.random.default_rng([self._settings.seed, _STREAM])
-        segments = torch.from_numpy(self._audience.segments_SV)
-        drawn = torch.from_numpy(self._audience.draw(max(0, self._settings.search_tastes - len(segments)), 0.0, rng))
-        tastes = of_typical_length(torch.cat([segments, drawn])).to(self._studio.compute.device)
+        segments = self._audience.segments_SV[: max(1, self._settings.search_tastes // WAYS)]
+        drawn = self._audience.draw(max(0, self._settings.search_tastes // WAYS - len(segments)), 0.0, rng)
+        users = torch.from_numpy(np.concatenate([segments, drawn])).to(self._studio.compute.device)
+        tastes = propose(self._studio.judges.preference, items, users)  # type: ignore[arg-type]
         rows = rng.choice(len(items), size=min(len(items), _FIRST_ITEMS + _MORE_ITEMS), replace=False).tolist()
         seeds = rng.integers(2**62, size=len(rows)).tolist()
         first = self._drawn(tastes, items.part(rows[:_FIRST_ITEMS]), seeds[:_FIRST_ITEMS], between)

@@ -33,7 +33,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory):
     studio = open_studio(context, preference, choose_compute(context.settings.backbones))
     learned, _, _ = read_catalogue(context)
     adapter = choose_start(context, studio, 256).adapter.requires_grad_(False).eval()
-    settings = replace(context.settings.adapter, search_tastes=7, aesthetic_weight=0.0)
+    settings = replace(context.settings.adapter, search_tastes=12, aesthetic_weight=0.0)
     with one_thread():
         yield studio, adapter, learned, read_audience(context, 256), settings
 
@@ -96,11 +96,11 @@ def test_the_same_search_finds_the_same_and_its_covers_are_what_it_says(ground: 
     assert torch.equal(found.tastes_PV, again.tastes_PV)
     assert torch.equal(found.looks_PIE, again.looks_PIE)
     tastes, items, _ = found.looks_PIE.shape
-    assert (tastes, items) == (2, 7)  # a quarter of seven, on two and five items
+    assert (tastes, items) == (3, 8)  # a quarter of twelve, on two and six items
     rng = np.random.default_rng([settings.seed, 2**33])
-    audience.draw(4, 0.0, rng)
-    rows = rng.choice(len(learned), size=7, replace=False).tolist()
-    seeds = rng.integers(2**62, size=7).tolist()
+    audience.draw(0, 0.0, rng)  # the segments are as many as there is room for
+    rows = rng.choice(len(learned), size=8, replace=False).tolist()
+    seeds = rng.integers(2**62, size=8).tolist()
     one = learned.part([rows[3]])
     with torch.no_grad():
         states = studio.states(adapter, studio.read(one, adapter))
@@ -111,7 +111,7 @@ def test_the_same_search_finds_the_same_and_its_covers_are_what_it_says(ground: 
 
 def test_a_segment_that_another_taste_serves_better_is_given_that(ground: Ground) -> None:
     _, _, learned, audience, _ = ground
-    found = search(ground, search_tastes=12, relevance_weight=0.0).find(learned, lambda: None)
+    found = search(ground, search_tastes=24, relevance_weight=0.0).find(learned, lambda: None)
     segments = torch.from_numpy(audience.segments_SV)
     rewards = found.rewards(segments)
     best = found.best(segments)

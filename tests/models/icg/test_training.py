@@ -75,7 +75,7 @@ def end_of(training: AdapterTraining) -> tuple[dict[str, torch.Tensor], Any]:
 def test_abandoned_anywhere_it_ends_as_an_unbroken_one(make: Make, tmp_path: Path, kind: str) -> None:
     settings: AdapterSettings = {
         "afresh": replace(make.base, alignment_steps=3, reward_steps=3, checkpoint_every=2, evaluate_every=2),
-        "searching": replace(make.base, search_tastes=6, search_steps=3, reward_steps=1, checkpoint_every=2),
+        "searching": replace(make.base, search_tastes=8, search_steps=3, reward_steps=1, checkpoint_every=2),
         "rolled back": replace(make.base, learning_rate=3.0, reward_steps=4, checkpoint_every=3, evaluate_every=2),
         "by policy": replace(make.base, reward_optimiser="policy", policy_group=2, reward_steps=2, checkpoint_every=1),
     }[kind]  # type: ignore[attr-defined]
