@@ -85,12 +85,20 @@ def inspect_image(data: bytes, max_pixels: int) -> tuple[str, str]:
         except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
             return _fault(error), f"header: {str(error)[:200]}"
         with image:
-            width, height = image.size
-            if width * height > max_pixels:
-                return "image_too_many_pixels", f"{width} x {height} pixels; intake.max_image_pixels allows {max_pixels}"
-            if getattr(image, "n_frames", 1) > 1:
-                return "image_animated", "more than one frame"
-            return _decode(image)
+            refused = _refused(image, max_pixels)
+            return refused if refused is not None else _decode(image)
+
+
+def _refused(image: Image.Image, max_pixels: int) -> tuple[str, str] | None:
+    """Reason and detail against an image of which only the header was read."""
+    width, height = image.size
+    if width * height > max_pixels:
+        return "image_too_many_pixels", f"{width} x {height} pixels; intake.max_image_pixels allows {max_pixels}"
+    if getattr(image, "n_frames", 1) > 1:
+        return "image_animated", "more than one frame"
+    if image.mode.startswith(("I", "F")):  # Pillow would clip these to white when it makes RGB of them
+        return "image_depth", f"grey values of more than 8 bits (mode {image.mode}); send 8 bits per channel"
+    return None
 
 
 def _cut_short(data: bytes) -> str:
@@ -115,4 +123,6 @@ def _decode(image: Image.Image) -> tuple[str, str]:
 
 
 def _fault(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "image_too_many_pixels"
     return "image_truncated" if "truncated" in str(error).lower() else "image_unreadable"

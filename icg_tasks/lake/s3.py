@@ -30,6 +30,7 @@ class S3Store:
         self._client: Any = boto3.client(
             "s3",
             config=Config(
+                max_pool_connections=32,  # stages read with 16 threads
                 retries={"mode": "standard", "max_attempts": 5},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
