@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
-from icg_tasks.contracts.errors import DataCorrupt, DataMissing, IcgError
+from icg_tasks.contracts.errors import EXIT_REFUSED, DataCorrupt, DataMissing, IcgError
 from icg_tasks.contracts.partitions import COVER_HISTORY, COVER_MANIFESTS, COVERS_CURRENT
 from icg_tasks.lake.partitions import PartitionFile, manifest_key
 from icg_tasks.lake.store import ObjectStore
@@ -22,7 +22,12 @@ _TRIES = 10
 
 
 class PublishConflict(IcgError):
-    """Two published at once: the other one was first, and what this one made is not up. Trying again starts from theirs."""
+    """Two published one date at once: the other one was first, and what this one made is not up.
+
+    Exit code 3: an automatic retry would put the loser up after all; somebody should look why there were two.
+    """
+
+    exit_code = EXIT_REFUSED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +142,7 @@ def move_current(
         etag = found[1] if found else None
         if store.put_if_absent(COVERS_CURRENT, data) if etag is None else store.put_if_match(COVERS_CURRENT, data, etag):
             return True
-    raise PublishConflict(
+    raise IcgError(
         f"{COVERS_CURRENT} kept changing under {_TRIES} tries to move it to {pointer.day}; is another publish running?"
     )
 
