@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.holdout import is_held_out_user
+from icg_tasks.evaluation import arms as names
 from icg_tasks.evaluation.arms import Segment
 from icg_tasks.evaluation.catalogue_seen import CatalogueSeen
 from icg_tasks.evaluation.looking import Looked
@@ -78,8 +79,9 @@ def image_notes(settings: Settings, tower: Tower, catalogue: CatalogueSeen | Non
         notes.append("One item only: no figures of whole arms (distances to the catalogue, variety, looks).")
     elif shapes and catalogue is not None and (said := small_sample_note(shapes[0][0], shapes[0][2])):
         notes.append(said)
-    notes.append(
-        "distinct_looks counts segments whose covers can be told apart in three of four forced choices, items left out in turn."
-        + (" That of best_achievable is the number of distinct tastes." if settings.source == WORLD else "")
-    )
-    return notes
+    counted = "distinct_looks counts segments whose covers can be told apart in three of four forced choices on items left out."
+    if names.BEST in looked.candidates_IUKE:
+        counted += " That of best_achievable is the number of distinct tastes."
+    elif settings.source == WORLD:
+        counted += " Tastes are not counted: that takes each look drawn twice (evaluation.catalogue_covers=512 or more)."
+    return [*notes, counted]

@@ -141,7 +141,14 @@ def test_image_metrics_and_held_out_users_are_what_these_arms_must_give(
     assert mean[PERSONAL, names.KERNEL] > mean[OWN, names.KERNEL]  # everything in one look per segment
     detail = json.loads(store.get(f"{PREFIX}/evaluation_detail.json"))
     notes = " ".join(detail["notes"])
-    for words in ("see by zoo:judge", "which no reward looks through", "of whom are held out", "Split by time", "over items"):
+    for words in (
+        "see by zoo:judge",
+        "which no reward looks through",
+        "of whom are held out",
+        "Split by time",
+        "over items",
+        "not counted",
+    ):
         assert words in notes, words
     page = store.get(f"{PREFIX}/evaluation.html").decode()
     assert "http" not in page
