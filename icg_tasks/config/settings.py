@@ -115,12 +115,12 @@ class AdapterSettings:
     alignment_steps: int = 0  # a warm start needs none
     search_tastes: int = 192  # user vectors that looks are drawn for before the rewards; 0: no search
     search_steps: int = 160  # to learn which of these looks each user would like best
-    reward_steps: int = 60
+    reward_steps: int = 40
     batch_size: int = 16
     learning_rate: float = 2.5e-4
     denoising_steps: int = 4  # of a sample in training and checks; served covers take covers.steps
     reward_gradient_steps: int = 4  # of those, the last that carry a gradient
-    preference_weight: float = 1.0
+    preference_weight: float = 2.0
     relevance_weight: float = 0.5
     aesthetic_weight: float = 0.2
     more_rewards: str = ""  # beside these three, with judges of their own: NAME=weight, comma-separated
