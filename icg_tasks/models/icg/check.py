@@ -4,8 +4,9 @@ Fixed items, segments and noise, so two adapters are compared pair by pair. Know
 Legend: G items, S segments, E encoder width, V user vector, H height, W width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,9 +18,14 @@ from icg_tasks.models.icg.audience import Audience
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.image_statistics import IMAGE_STATISTICS
-from icg_tasks.models.rewards.aesthetic import aesthetic_reward
 from icg_tasks.models.rewards.context import RewardContext
+from icg_tasks.models.rewards.table import REWARDS
 from icg_tasks.models.training.processes import Processes
+
+PREFERENCE: Final = "preference"
+RELEVANCE: Final = "relevance"
+AESTHETIC: Final = "aesthetic"
+CHECKED_ALWAYS: Final = (PREFERENCE, RELEVANCE, AESTHETIC)
 
 _ITEMS, _SEGMENTS = 12, 6
 _SAME_TITLE = 0.8
@@ -65,10 +71,12 @@ def check_adapter(
     audience: Audience,
     seed: int,
     processes: Processes | None = None,
+    rewards: Sequence[str] = (),
 ) -> Check:
     """Draw every (item, segment) pair and the unpersonalised cover of every item, and score them.
 
-    Several processes share the drawing and agree on the scores.
+    ``rewards`` are named in figures too, beside preference, relevance and aesthetic. Several processes share the drawing and
+    agree on the scores.
     """
     together = processes or Processes()
     adapter.eval()
@@ -83,10 +91,10 @@ def check_adapter(
         noise = studio.denoiser.noise([seeds[row]]).expand(len(users), -1, -1, -1)
         images.append(studio.draw(told, noise).clamp(0.0, 1.0))
     whole = together.collected(torch.stack(images), len(chosen))
-    return _scored(studio, chosen, whole, users).agreed(together)
+    return _scored(studio, chosen, whole, users, rewards).agreed(together)
 
 
-def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Tensor) -> Check:
+def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Tensor, rewards: Sequence[str]) -> Check:
     """Scores of images [G, 1 + S, 3, H, W]; user 0 is nobody."""
     judges, (groups, count) = studio.judges, images_GUCHW.shape[:2]
     titles_GE = judges.titles(items.titles)
@@ -95,6 +103,7 @@ def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Te
         models=judges,
         title_vectors=titles_GE.repeat_interleave(count, dim=0),
         user_vectors=users_UV.repeat(groups, 1),
+        titles=[title for title in items.titles for _ in range(count)],
     )
     looks_GUE = context.image_vectors(flat).view(groups, count, -1)
     score_GUU = _cross_scores(studio, looks_GUE, titles_GE, users_UV)  # [item, image of, as seen by]
@@ -106,12 +115,10 @@ def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Te
         "relevance_personal": float(relevance_GU[:, 1:].mean()),
         "relevance_plain": float(relevance_GU[:, 0].mean()),
     }
-    if judges.aesthetic is not None:
-        aesthetic_GU = aesthetic_reward(flat, context).view(groups, count)
-        figures |= {
-            "aesthetic_personal": float(aesthetic_GU[:, 1:].mean()),
-            "aesthetic_plain": float(aesthetic_GU[:, 0].mean()),
-        }
+    asked = [AESTHETIC] if judges.aesthetic is not None else []
+    for name in [*asked, *(name for name in rewards if name not in CHECKED_ALWAYS)]:
+        value_GU = REWARDS[name].function(flat, context).view(groups, count)
+        figures |= {f"{name}_personal": float(value_GU[:, 1:].mean()), f"{name}_plain": float(value_GU[:, 0].mean())}
     return Check(
         own_P=own_GS.flatten().double().cpu().numpy(),
         swapped_P=swapped_GS.flatten().double().cpu().numpy(),

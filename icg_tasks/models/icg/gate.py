@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from icg_tasks.config.settings import AdapterSettings
-from icg_tasks.models.icg.check import Check
+from icg_tasks.models.icg.check import PREFERENCE, Check
 from icg_tasks.models.image_statistics import IMAGE_STATISTICS
+from icg_tasks.models.rewards.chosen import reward_weights
+from icg_tasks.models.rewards.table import REWARDS
 from icg_tasks.models.statistics import Interval, group_counts, interval, weighted_mean
 
-_RELEVANCE_UNIT, _AESTHETIC_UNIT = 0.1, 1.0
+_NOISES = 5.0
 _NOBODY_SHARE = 0.25
 _BOOTSTRAP_SAMPLES = 500
 MAX_LOSS = 0.05
@@ -28,19 +30,20 @@ class Decision:
 
 
 def value(check: Check, settings: AdapterSettings) -> float:
-    """What checkpoints are chosen by: the trained rewards on items set aside, personal covers before unpersonalised ones."""
-    figures = check.figures
+    """What checkpoints are chosen by: the trained rewards on items set aside, personal covers before unpersonalised ones.
 
-    def mixed(name: str) -> float:
-        personal, plain = figures.get(f"{name}_personal", 0.0), figures.get(f"{name}_plain", 0.0)
-        return (1 - _NOBODY_SHARE) * personal + _NOBODY_SHARE * plain
-
-    preference = (1 - _NOBODY_SHARE) * float(check.own_P.mean()) + _NOBODY_SHARE * check.nobody
-    return (
-        settings.preference_weight * preference
-        + settings.relevance_weight * mixed("relevance") / _RELEVANCE_UNIT
-        + settings.aesthetic_weight * mixed("aesthetic") / _AESTHETIC_UNIT
-    )
+    Each reward counts by its weight, in units of five times the deviation that is noise for it; preference in deviations of
+    served scores.
+    """
+    figures, total = check.figures, 0.0
+    for name, weight in reward_weights(settings).items():
+        if name == PREFERENCE:
+            personal, plain, unit = float(check.own_P.mean()), check.nobody, 1.0
+        else:
+            personal, plain = figures.get(f"{name}_personal", 0.0), figures.get(f"{name}_plain", 0.0)
+            unit = _NOISES * REWARDS[name].floor
+        total += weight * ((1 - _NOBODY_SHARE) * personal + _NOBODY_SHARE * plain) / unit
+    return total
 
 
 def broken_canaries(check: Check, start: Check, liked: Mapping[str, float] | None = None) -> list[str]:

@@ -30,6 +30,7 @@ from icg_tasks.models.icg.search import Imitation, LookSearch
 from icg_tasks.models.icg.state import TrainingState
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.icg.targets import Targets
+from icg_tasks.models.rewards.chosen import reward_weights
 from icg_tasks.models.rewards.table import SCALE_FLOORS
 from icg_tasks.models.training.bench import Bench
 from icg_tasks.models.training.processes import Processes
@@ -241,7 +242,8 @@ class AdapterTraining:
         )
 
     def _check(self, adapter: IcgAdapter) -> Check:
-        return check_adapter(self.studio, adapter, self.aside, self.audience, self.settings.seed, self.processes)
+        rewards = tuple(reward_weights(self.settings))
+        return check_adapter(self.studio, adapter, self.aside, self.audience, self.settings.seed, self.processes, rewards)
 
     def _batch(self) -> Batch:
         times, step = self.studio.denoiser.num_train_timesteps, self.progress.step
