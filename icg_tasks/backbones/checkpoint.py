@@ -12,14 +12,18 @@ from typing import Any
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+_PIPELINE = ("model_index.json", *(f"*/{pattern}" for pattern in _WANTED))
+"""Of a pipeline the parts' folders; a file with all weights in one lies beside them and is not read."""
+_VARIANTS = ("*.fp16.*", "*.fp16-*", "*.bf16.*", "*.non_ema.*", "*openvino*", "safety_checker/*", "feature_extractor/*")
+"""The same weights again, in other precisions and formats, and parts that nothing here asks for."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _MAX_CONFIG_BYTES = 4 * 2**20
 _NAMED = 4
 """How many of several missing weights an error names."""
 
 
-def checkpoint_folder(checkpoint: str) -> Path:
-    """The checkpoint's local folder; a hub id is fetched once (safetensors and configs only).
+def checkpoint_folder(checkpoint: str, *, pipeline: bool = False) -> Path:
+    """The checkpoint's local folder; a hub id is fetched once (safetensors and configs only; of a ``pipeline`` its parts).
 
     Raises:
         DataMissing: neither a folder nor a hub id with its revision, or it is not in the cache and cannot be fetched.
@@ -37,7 +41,8 @@ def checkpoint_folder(checkpoint: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+        wanted, unwanted = (_PIPELINE, _VARIANTS) if pipeline else (_WANTED, ())
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(unwanted)))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise DataMissing(
             f"checkpoint {checkpoint!r} is no local folder and cannot be fetched ({error}); name a folder, or a hub id that is "

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
-from icg_tasks.backbones.checkpoint import checkpoint_folder, model_type
+from icg_tasks.backbones.checkpoint import _PIPELINE, _VARIANTS, checkpoint_folder, model_type
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -56,3 +57,25 @@ def test_a_configuration_beyond_all_bounds_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b" " * (5 * 2**20))
     with pytest.raises(DataCorrupt, match="found 5242880 bytes"):
         model_type(tmp_path, "gemma3")
+
+
+SDXL_ON_THE_HUB = [
+    "model_index.json", "sd_xl_base_1.0.safetensors", "README.md", "01.png",
+    "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/vocab.json", "tokenizer_2/spiece.model",
+    "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors",
+    "text_encoder/flax_model.msgpack", "text_encoder/openvino_model.bin", "safety_checker/model.safetensors",
+    "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
+    "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin",
+    "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
+]  # fmt: skip
+
+
+def test_of_a_pipeline_each_part_is_fetched_once() -> None:
+    fetched = set(filter_repo_objects(SDXL_ON_THE_HUB, allow_patterns=list(_PIPELINE), ignore_patterns=list(_VARIANTS)))
+    assert fetched == {
+        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/vocab.json",
+        "tokenizer_2/spiece.model", "text_encoder/config.json", "text_encoder/model.safetensors", "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors", "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
+    }  # fmt: skip

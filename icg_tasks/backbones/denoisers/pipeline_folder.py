@@ -33,7 +33,7 @@ class PipelineFolder:
             DataMissing: there is no pipeline.
             DataCorrupt: its index cannot be read, or names another class.
         """
-        self.folder = checkpoint_folder(checkpoint)
+        self.folder = checkpoint_folder(checkpoint, pipeline=True)
         diffusers_logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
         path = self.folder / _INDEX

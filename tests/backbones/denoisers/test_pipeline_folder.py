@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+import sentencepiece
 import torch
 
 from icg_tasks.backbones.denoisers.flux import FluxDenoiser
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
+from icg_tasks.backbones.denoisers.pixart_sigma import PixArtSigmaDenoiser
 from icg_tasks.backbones.denoisers.sd3 import Sd3Denoiser
 from icg_tasks.backbones.denoisers.sd15 import Sd15Denoiser
 from icg_tasks.backbones.denoisers.sdxl import SdxlDenoiser
@@ -111,3 +113,28 @@ def test_sdxl_wants_its_projecting_text_encoder(folder_of: Callable[[str], Path]
     edit(folder / "model_index.json", text_encoder_2=[None, None])
     with pytest.raises(DataMissing, match=r"text_encoder_2 \(CLIPTextModelWithProjection\)"):
         load(folder, SdxlDenoiser)
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_model_alone(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """As PixArt's and SD 3's T5 lie on the hub."""
+    folder = Path(shutil.copytree(folder_of("pixart_sigma"), tmp_path / "pixart"))
+    words, text = folder / "tokenizer", tmp_path / "words.txt"
+    text.write_text("a calm mountain at dawn\nthe rocket of joy\na tender fish\n" * 50)
+    shutil.rmtree(words)
+    words.mkdir()
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(words / "spiece"),
+        vocab_size=24,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "pad_token": "<pad>", "model_max_length": 16}
+    (words / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "</s>", "unk_token": "<unk>"}))
+    denoiser = load(folder, PixArtSigmaDenoiser)
+    one, other = denoiser.encode_text(["a calm mountain"]), denoiser.encode_text(["the rocket of joy"])
+    assert one.sequence.shape == other.sequence.shape
+    assert not torch.equal(one.sequence, other.sequence)
