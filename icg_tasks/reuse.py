@@ -23,7 +23,8 @@ VARIABLE = "ICG_REUSE"
 ALWAYS_RUN = frozenset(
     {names.VALIDATE_ITEMS, names.PLAN_COVERS, names.GENERATE_COVERS, names.PUBLISH_COVERS, names.REPORT, "ingest"}
 )
-_ORDER = ("simulate", *names.DAY_IN_ORDER)
+_PLANNED = names.DAY_IN_ORDER.index(names.PLAN_COVERS)
+_ORDER = ("simulate", *names.DAY_IN_ORDER[:_PLANNED], names.TRAIN_PIGEON, *names.DAY_IN_ORDER[_PLANNED:])
 _WRITTEN_BY = {
     "raw/": "simulate",
     keys.ITEMS: names.VALIDATE_ITEMS,
@@ -38,6 +39,7 @@ _WRITTEN_BY = {
     f"{keys.MODELS}/preference": names.TRAIN_PREFERENCE,
     f"{keys.MODELS}/denoiser": names.ADAPT_DENOISER,
     f"{keys.MODELS}/adapter": names.TRAIN_ADAPTER,
+    f"{keys.MODELS}/pigeon": names.TRAIN_PIGEON,
     keys.COVER_PLANS: names.PLAN_COVERS,
     keys.COVER_PLAN_SEGMENTS: names.PLAN_COVERS,
     keys.COVER_SHARDS: names.GENERATE_COVERS,
@@ -104,6 +106,9 @@ def is_state(key: str, stage: str, run_date: date) -> bool:
     True
     >>> is_state("covers/plans/ds=2026-03-10/_manifest.json", "embed-items", date(2026, 3, 10))
     False
+    >>> champion = "models/pigeon/champions/ds=2026-03-10.json"
+    >>> [is_state(champion, stage, date(2026, 3, 10)) for stage in ("train-adapter", "train-pigeon", "evaluate")]
+    [False, True, True]
     """
     if not (key.endswith(f"/{keys.PARTITION_MANIFEST}") or "/champions/ds=" in key):
         return False

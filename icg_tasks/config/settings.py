@@ -210,6 +210,7 @@ class Settings:
     profile: str = "tiny"
     store: str = ".demo/store"
     work_folder: str = ".cache/work"  # local scratch: resumable checkpoints, staging
+    generator: str = "icg"  # icg | pigeon: what makes the covers
     source: str = "world"  # world | classics | … : what the report may claim about looks
     world: WorldSettings = field(default_factory=WorldSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)

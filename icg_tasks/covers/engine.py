@@ -17,6 +17,7 @@ from torch import Tensor
 from icg_tasks.backbones.images import decode_image, pil_to_pixels
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.covers.checks import pixel_fault
+from icg_tasks.covers.drawing import Drawer, open_drawer
 from icg_tasks.covers.requests import candidate_seed
 from icg_tasks.covers.scorer import CoverScorer, Judged
 from icg_tasks.covers.selection import choose, relevance_fault
@@ -59,18 +60,16 @@ class GeneratedCover:
 class CoverEngine:
     """Generator, preference model and rewards, loaded once."""
 
-    def __init__(self, context: StageContext, generator: Any, scorer: CoverScorer, versions: ModelVersions) -> None:
+    def __init__(self, context: StageContext, drawer: Drawer, scorer: CoverScorer, versions: ModelVersions) -> None:
         self._settings, self._intake = context.settings.covers, context.settings.intake
-        self._generator, self._scorer = generator, scorer
+        self._drawer, self._scorer = drawer, scorer
         self.versions = versions
 
     @classmethod
     def load(cls, context: StageContext) -> "CoverEngine":
         """With the champions as of the run date; raises DataMissing where one is not there."""
-        from icg_tasks.models.icg.generator import IcgGenerator
-
         versions = model_versions(context)
-        return cls(context, IcgGenerator.load(context), CoverScorer.load(context), versions)
+        return cls(context, open_drawer(context), CoverScorer.load(context), versions)
 
     @torch.no_grad()
     def generate(self, requests: Sequence[CoverRequest]) -> list[GeneratedCover]:
@@ -94,21 +93,20 @@ class CoverEngine:
             own = decode_image(first.image_bytes, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except DataCorrupt as error:
             raise DataCorrupt(f"own cover of item {first.item_id}: {error}") from error
-        states = self._generator.item_states([own.convert("RGB")], [first.title])
+        read = self._drawer.read(own.convert("RGB"), first.title)
         title_E = self._scorer.title(first.title)
         own_relevance = self._scorer.relevance(pil_to_pixels(own), title_E)
         covers = []
         for chunk in _chunks(requests, self._settings.batch_size):
-            covers += self._chunk(chunk, states, title_E, own_relevance)
+            covers += self._chunk(chunk, read, title_E, own_relevance)
         return covers
 
-    def _chunk(self, requests: list[CoverRequest], states: Tensor, title_E: Tensor, own: float) -> list[GeneratedCover]:
+    def _chunk(self, requests: list[CoverRequest], read: Any, title_E: Tensor, own: float) -> list[GeneratedCover]:
         """Covers whose candidates fit one batch."""
         drawn = [(row, number) for row, request in enumerate(requests) for number in range(request.candidates)]
         seeds = [candidate_seed(requests[row].seed, number) for row, number in drawn]
         vectors_BV, scales_B = self._users([requests[row] for row, _ in drawn])
-        conditions = self._generator.conditions(states.expand(len(drawn), *states.shape[1:]), vectors_BV, scale=scales_B)
-        pixels_BCHW = self._generator.sample(conditions, seeds=seeds)
+        pixels_BCHW = self._drawer.draw(read, vectors_BV, scales_B, seeds, [request.candidates for request in requests])
         images_BHWC = quantised(pixels_BCHW)
         faults = [pixel_fault(one) for one in pixels_BCHW.float().permute(0, 2, 3, 1).cpu().numpy()]
         judged = self._scorer.judge(images_BHWC, title_E, vectors_BV)

@@ -5,6 +5,7 @@ Knows no tensors.
 """
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.lake.registry import champion_as_of, require_champion
 from icg_tasks.stage import StageContext
 
-GENERATOR = "icg"
+ICG, PIGEON = "icg", "pigeon"
 ADAPTER, PREFERENCE, DENOISER = "adapter", "preference", "denoiser"
+_DRAWN = ("history_mask", "history_mask_ratio", "top_k", "temperature", "guidance")
+"""Settings of Pigeon that decide a cover once it is trained."""
 _DECISIVE = {".json", ".safetensors", ".txt", ".model"}
 
 
@@ -35,18 +38,39 @@ class ModelVersions:
 
 def model_versions(context: StageContext) -> ModelVersions:
     """The versions in use as of the run date; raises DataMissing where a champion or a checkpoint is not there."""
+    return _pigeon(context) if context.settings.generator == PIGEON else _icg(context)
+
+
+def _icg(context: StageContext) -> ModelVersions:
     store, day, backbones = context.store, context.run_date, context.settings.backbones
     adapted = champion_as_of(store, DENOISER, day)
     base = checkpoint_name(backbones.denoiser)
-    others = [backbones.encoder, backbones.language_model, backbones.aesthetic]
-    named = "\n".join(checkpoint_name(checkpoint) if checkpoint else "" for checkpoint in others)
     return ModelVersions(
-        generator=GENERATOR,
+        generator=ICG,
         adapter=require_champion(store, ADAPTER, day).version,
         preference=require_champion(store, PREFERENCE, day).version,
         denoiser=f"{base}+{adapted.version}" if adapted else base,
+        backbones=_named([backbones.encoder, backbones.language_model, backbones.aesthetic]),
+    )
+
+
+def _pigeon(context: StageContext) -> ModelVersions:
+    """The adapter is the Pigeon, the denoiser its token model; how codes are drawn decides as well as any weight."""
+    backbones, settings = context.settings.backbones, context.settings.pigeon
+    drawn = {name: getattr(settings, name) for name in _DRAWN}
+    named = _named([backbones.encoder, backbones.aesthetic]) + json.dumps(drawn, sort_keys=True)
+    return ModelVersions(
+        generator=PIGEON,
+        adapter=require_champion(context.store, PIGEON, context.run_date).version,
+        preference=require_champion(context.store, PREFERENCE, context.run_date).version,
+        denoiser=checkpoint_name(settings.token_model),
         backbones=hashlib.sha256(named.encode()).hexdigest()[:16],
     )
+
+
+def _named(checkpoints: list[str]) -> str:
+    named = "\n".join(checkpoint_name(checkpoint) if checkpoint else "" for checkpoint in checkpoints)
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
 def checkpoint_name(checkpoint: str) -> str:

@@ -95,7 +95,7 @@ def best_of(engine: CoverEngine, count: int) -> list[float]:
 
 @pytest.mark.parametrize(("bias", "reason"), [(0.0, "blank"), (float("nan"), "not_finite")])
 def test_images_that_are_no_pictures_are_rejected(engine: CoverEngine, bias: float, reason: str) -> None:
-    last = engine._generator.denoiser.vae.decoder.conv_out
+    last = engine._drawer.generator.denoiser.vae.decoder.conv_out
     weight, former = last.weight.clone(), last.bias.clone()
     try:
         with torch.no_grad():

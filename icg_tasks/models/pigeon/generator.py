@@ -22,6 +22,7 @@ from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.lake.registry import fetch_version, require_champion
 from icg_tasks.models.pigeon.atelier import ratio_sweep, seeds_of
 from icg_tasks.models.pigeon.checked import check_settings
+from icg_tasks.models.pigeon.liked import History
 from icg_tasks.models.pigeon.masks import MaskPlan, Masks
 from icg_tasks.models.pigeon.model import KIND, Pigeon
 from icg_tasks.models.pigeon.sequence import Asked, plain_prompt
@@ -47,20 +48,11 @@ class Candidates:
         return int(self.score_R.argmax())
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """What somebody liked: codes [H, N] and unit image vectors [H, E]."""
-
-    codes_HN: Tensor
-    looks_HE: Tensor
-
-
 class PigeonGenerator:
     """Pigeon, its token model, and the encoder that compares; frozen."""
 
     def __init__(self, pigeon: Pigeon, encoder: DualEncoder, settings: PigeonSettings) -> None:
         self.pigeon, self.encoder, self.settings = pigeon.requires_grad_(False).eval(), encoder, settings
-        self._ratios = ratio_sweep(settings.ratios)
         self._sampling = Sampling(top_k=settings.top_k, temperature=settings.temperature, guidance=settings.guidance)
 
     @classmethod
@@ -71,9 +63,9 @@ class PigeonGenerator:
         compute = choose_compute(settings.backbones)
         champion = require_champion(context.store, KIND, context.run_date)
         tokens = open_token_model(settings.pigeon.token_family, settings.pigeon.token_model, compute)
-        pigeon = Pigeon.load(tokens, fetch_version(context.store, champion, context.scratch("models")))
+        folder = fetch_version(context.store, champion, context.scratch("models"))
         encoder = DualEncoder.load(resolve_checkpoint(settings.backbones.encoder), device=compute.device)
-        return cls(pigeon, encoder, settings.pigeon)
+        return cls(Pigeon.load(tokens, folder), encoder, settings.pigeon)
 
     @property
     def tokens(self) -> TokenModel:
@@ -94,41 +86,48 @@ class PigeonGenerator:
     @torch.no_grad()
     def candidates(self, image: Image.Image, title: str, history: History, seed: int) -> Candidates:
         """One cover for each ratio of ``pigeon.ratios``."""
-        asked = self._asked(image, title, history)
-        seeds = seeds_of(seed, count=len(self._ratios))
-        masks = self.pigeon.draw_masks(asked, self._plan(seeds))
-        codes = self.tokens.write(self.pigeon.prompt(asked, masks), seeds, self._sampling)
-        return self._judged(codes, masks, seeds, self._looks([image]), history)
+        return self._swept(image, title, history, seed)
 
     @torch.no_grad()
     def plain_candidates(self, image: Image.Image, title: str, seed: int) -> Candidates:
         """For nobody special: no history is told, and candidates are compared by the reference alone."""
-        codes = self.tokens.encode([image])
-        nobody = History(codes_HN=codes.expand(self.pigeon.shape.history_length, -1), looks_HE=self._looks([image]))
-        asked = self._asked(image, title, nobody)
-        seeds = seeds_of(seed, count=len(self._ratios))
-        masks = self.pigeon.draw_masks(asked, self._plan(seeds))
-        written = self.tokens.write(plain_prompt(self.tokens, asked, masks.reference_BN), seeds, self._sampling)
-        return self._judged(written, masks, seeds, self._looks([image]), None)
+        return self._swept(image, title, None, seed)
 
-    def _asked(self, image: Image.Image, title: str, history: History) -> Asked:
-        count = len(self._ratios)
-        return Asked(
-            history_BHN=history.codes_HN.expand(count, -1, -1),
-            reference_BN=self.tokens.encode([image]).expand(count, -1),
-            titles=[title] * count,
+    @torch.no_grad()
+    def write(
+        self, reference_N: Tensor, title: str, history: History | None, ratios: Sequence[float], seeds: Sequence[int]
+    ) -> tuple[Tensor, Masks]:
+        """Codes [R, N] of one item's covers for one history (None = nobody special), one for each ratio and seed."""
+        count, length = len(ratios), self.pigeon.shape.history_length
+        codes_HN = reference_N.expand(length, -1) if history is None else history.codes_HN
+        asked = Asked(
+            history_BHN=codes_HN.expand(count, -1, -1), reference_BN=reference_N.expand(count, -1), titles=[title] * count
         )
-
-    def _plan(self, seeds: Sequence[int]) -> MaskPlan:
-        return MaskPlan(
-            reference_ratio_B=torch.tensor(self._ratios, device=self.tokens.compute.device),
-            seeds=[seeds[0]] * len(seeds),  # a random history mask is one for all ratios
+        plan = MaskPlan(
+            reference_ratio_B=torch.tensor(list(ratios), device=self.tokens.compute.device),
+            seeds=[seeds[0]] * count,  # a random history mask is one for all ratios
             history_ratio=self.settings.history_mask_ratio,
             kind=self.settings.history_mask,
         )
+        masks = self.pigeon.draw_masks(asked, plan)
+        nobody = history is None
+        told = plain_prompt(self.tokens, asked, masks.reference_BN) if nobody else self.pigeon.prompt(asked, masks)
+        return self.tokens.write(told, seeds, self._sampling), masks
+
+    def _swept(self, image: Image.Image, title: str, history: History | None, seed: int) -> Candidates:
+        ratios = ratio_sweep(self.settings.ratios)
+        seeds = seeds_of(seed, count=len(ratios))
+        codes, masks = self.write(self.tokens.encode([image])[0], title, history, ratios, seeds)
+        return self._judged(codes, masks, ratios, seeds, self._looks([image]), history)
 
     def _judged(
-        self, codes_RN: Tensor, masks: Masks, seeds: list[int], reference_1E: Tensor, history: History | None
+        self,
+        codes_RN: Tensor,
+        masks: Masks,
+        ratios: list[float],
+        seeds: list[int],
+        reference_1E: Tensor,
+        history: History | None,
     ) -> Candidates:
         pixels = self.tokens.decode(codes_RN)
         looks = self.encoder.embed_images(pixels)
@@ -140,7 +139,7 @@ class PigeonGenerator:
             to_history = (looks @ history.looks_HE.T).mean(dim=1)
             score = share * to_reference + (1 - share) * to_history
         return Candidates(
-            ratios=self._ratios,
+            ratios=ratios,
             seeds=seeds,
             pixels_RCHW=pixels,
             looks_RE=looks,

@@ -1,4 +1,4 @@
-"""The losses of both stages (Pigeon, sections 3.3 and 3.4). Pure functions of a token model's answers.
+"""The losses of both stages of Pigeon (WWW 2025). Pure functions of a token model's answers.
 
 Legend: B samples, N codes of an image.
 """

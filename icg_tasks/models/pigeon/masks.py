@@ -1,4 +1,4 @@
-"""Which codes of a history and of a reference a cover is made from (Pigeon, WWW 2025, section 3.2).
+"""Which codes of a history and of a reference a cover is made from (mask generation of Pigeon, WWW 2025).
 
 Codes of all images pass one transformer layer and a tanh projection; a code's score is the cosine of what went in and what came
 out. Masks are whole numbers forwards and have a gradient backwards, since embeddings are multiplied by them. Knows no model.

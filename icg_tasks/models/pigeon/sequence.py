@@ -1,7 +1,7 @@
 """What a token model is asked: covers somebody liked, some codes of them hidden; a title; one soft token of the reference.
 
 Hidden codes of a history are zero vectors in their place; hidden codes of a reference are left out and the rest is their mean
-(Pigeon, section 3.2). Knows prompts; no data set. Legend: B samples, H history images, N codes of an image, D width.
+(Pigeon, WWW 2025). Knows prompts; no data set. Legend: B samples, H history images, N codes of an image, D width.
 """
 
 from collections.abc import Sequence

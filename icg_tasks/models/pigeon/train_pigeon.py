@@ -29,6 +29,7 @@ from icg_tasks.models.icg.catalogue import Catalogue, read_catalogue
 from icg_tasks.models.pigeon.atelier import Atelier, Covers
 from icg_tasks.models.pigeon.checked import check_settings
 from icg_tasks.models.pigeon.gate import Decision, decide
+from icg_tasks.models.pigeon.liked import LikedCovers
 from icg_tasks.models.pigeon.model import KIND, Pigeon, PigeonShape
 from icg_tasks.models.pigeon.pictures import MASKS_PICTURE, masks_picture
 from icg_tasks.models.pigeon.training import PigeonTraining, Trained
@@ -83,8 +84,10 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
     if not processes.is_main:
         raise SystemExit(EXIT_DONE)
     decision = decide(trained.best_check, trained.start_check, trained.progress.best_step, settings)
-    picture = masks_picture(atelier, trained.pigeon, windows[1])
-    version = _publish(context, trained, decision, start, picture)
+    files = trained.pigeon.files({"token_model": settings.token_model})
+    files |= {MASKS_PICTURE: masks_picture(atelier, trained.pigeon, windows[1])}
+    files |= LikedCovers(codes_IN=atelier.covers.codes_IN, vectors_IV=torch.from_numpy(catalogue.vectors_NV)).files()
+    version = _publish(context, trained, decision, start, files)
     context.say(f"{'accepted' if decision.accepted else 'kept what served before'}: {decision.reason}")
     discard_checkpoint(folder)
     return _outcome(trained, decision, version, start, windows, {"items": len(catalogue), "images_unusable": unusable})
@@ -154,7 +157,9 @@ def _lineage(context: StageContext) -> list[dict[str, Any]]:
     return [{"dataset": part.dataset, "rows": part.rows, "files": [f.sha256 for f in part.files]} for part in found if part]
 
 
-def _publish(context: StageContext, trained: Trained, decision: Decision, start: Start, picture: bytes) -> ModelVersion:
+def _publish(
+    context: StageContext, trained: Trained, decision: Decision, start: Start, files: dict[str, bytes]
+) -> ModelVersion:
     """Publish what was learned and record who serves from the run date on; returns the version that serves."""
     card = {
         "run_date": context.run_date.isoformat(),
@@ -171,8 +176,7 @@ def _publish(context: StageContext, trained: Trained, decision: Decision, start:
         "settings": asdict(context.settings.pigeon),
         "lineage": _lineage(context),
     }
-    files = trained.pigeon.files({"token_model": context.settings.pigeon.token_model})
-    challenger = publish_version(context.store, KIND, files | {MASKS_PICTURE: picture}, card)
+    challenger = publish_version(context.store, KIND, files, card)
     if decision.accepted:
         set_champion(context.store, challenger, context.run_date, reason=decision.reason)
         return challenger
