@@ -28,7 +28,7 @@ def write_section(title: str, body: str) -> None:
 
 def _public(words: list[str]) -> list[str]:
     """Without the folders of this machine that store and work lie in."""
-    return [re.sub(r"^(store|work_folder)=.*", r"\1=…", word) for word in words]
+    return [re.sub(r"^(store|work_folder|\d+)=.*", r"\1=…", word) for word in words]
 
 
 def machine() -> str:
