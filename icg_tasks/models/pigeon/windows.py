@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from icg_tasks.stage import StageContext
 
 ASIDE_SHARE = 0.1
 _FEWEST = 4
+_MOST_ROWS = 20_000_000
 _COLUMNS = ("user_id", "item_id", "shown_at", "impression_id", "cover_id", "clicked")
 
 
@@ -66,17 +68,23 @@ def read_windows(context: StageContext, catalogue: Catalogue) -> tuple[Windows, 
 
 
 def _clicks(context: StageContext, rows: dict[str, int]) -> dict[str, list[int]]:
-    """Catalogue rows that each user clicked, in the order of time, the same item once in a row."""
+    """Catalogue rows that each user clicked, in the order of time, the same item once in a row.
+
+    Of more than twenty million impressions, those of a stable share of users.
+    """
+    days = [context.run_date - timedelta(days=back) for back in range(context.settings.features.window_days)]
+    there = {day: part for day in days if (part := find_partition(context.store, IMPRESSIONS, day)) is not None}
+    share = _MOST_ROWS / max(_MOST_ROWS, sum(part.rows for part in there.values()))
+    known = pa.array(sorted(rows), pa.string())
     found: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-    for back in range(context.settings.features.window_days):
-        day = context.run_date - timedelta(days=back)
-        if find_partition(context.store, IMPRESSIONS, day) is None:
-            continue
+    for day in there:
         table = read_partition(context.store, IMPRESSIONS, day, _COLUMNS)
         table = table.filter(pc.and_(table["clicked"], pc.is_null(table["cover_id"])))
-        for row in table.to_pylist():
-            if row["item_id"] in rows and not is_held_out_user(row["user_id"]):
-                found[row["user_id"]].append((row["shown_at"].isoformat(), row["impression_id"], rows[row["item_id"]]))
+        table = table.filter(pc.is_in(table["item_id"], value_set=known))
+        users = [user for user in pc.unique(table["user_id"]).to_pylist() if not is_held_out_user(user)]
+        kept = pa.array([user for user in users if share == 1.0 or _share("sample", user) < share], pa.string())
+        for row in table.filter(pc.is_in(table["user_id"], value_set=kept)).to_pylist():
+            found[row["user_id"]].append((row["shown_at"].isoformat(), row["impression_id"], rows[row["item_id"]]))
     ordered = {user: [row for _, _, row in sorted(events)] for user, events in found.items()}
     return {user: [row for at, row in enumerate(seen) if at == 0 or row != seen[at - 1]] for user, seen in ordered.items()}
 

@@ -9,9 +9,11 @@ import pytest
 
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, GateRefused, Interrupted, SettingsError
 from icg_tasks.contracts.holdout import is_held_out_item, is_held_out_user
+from icg_tasks.lake.partitions import read_partition
 from icg_tasks.lake.registry import champion_as_of, fetch_version, load_version, set_champion
 from icg_tasks.models.icg.catalogue import read_catalogue
 from icg_tasks.models.pigeon import train_pigeon
+from icg_tasks.models.pigeon import windows as windows_module
 from icg_tasks.models.pigeon.model import KIND, Pigeon
 from icg_tasks.models.pigeon.windows import read_windows
 from icg_tasks.stage import StageContext, StopSign
@@ -84,15 +86,40 @@ def test_it_learns_what_it_is_shown(finished: StageContext) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_windows_are_six_clicks_of_one_user_in_time_split_by_user(finished: StageContext) -> None:
+def test_windows_are_six_clicks_of_one_user_in_time_split_by_user(
+    finished: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     catalogue, _, _ = read_catalogue(finished)
+    rows = {item: row for row, item in enumerate(catalogue.item_ids)}
+    clicks = windows_module._clicks(finished, rows)
+    users = [f"{user:032x}" for user in range(NUM_USERS)]
+    assert set(clicks) == {user for user in users if not is_held_out_user(user)} != set(users)
+    runs = {user: {tuple(seen[at : at + 6]) for at in range(len(seen) - 5)} for user, seen in clicks.items() if len(seen) >= 6}
     learned, aside = read_windows(finished, catalogue)
-    assert learned.history_WH.shape[1] == 5
-    assert len(learned) == 32
-    assert len(aside) == 4
-    held_out = [user for user in range(NUM_USERS) if is_held_out_user(f"{user:032x}")]
-    assert held_out  # there are such users, and none of their windows
+    found = [{(*history, target) for history, target in zip(part.history_WH.tolist(), part.target_W.tolist(), strict=True)}
+             for part in (learned, aside)]  # fmt: skip
+    assert (len(learned), len(aside)) == (32, 4)
+    for part in found:
+        assert part <= set().union(*runs.values())
+    owners = [{user for user, mine in runs.items() if mine & part} for part in found]
+    assert not owners[0] & owners[1]
     assert not any(is_held_out_item(catalogue.item_ids[row]) for row in [*learned.target_W, *learned.history_WH.flatten()])
+    monkeypatch.setattr(windows_module, "_MOST_ROWS", 500)
+    few = windows_module._clicks(finished, rows)
+    assert 0 < len(few) < len(clicks)
+    assert all(few[user] == clicks[user] for user in few)  # whole users, or none of them
+
+
+def test_clicks_on_generated_covers_are_left_out_and_the_rest_stand_in_time(finished: StageContext) -> None:
+    items = {f"i{number}": number for number in range(30)}
+    clicks = windows_module._clicks(finished, items)
+    days = [DAY - timedelta(days=back) for back in range(6, -1, -1)]
+    tables = [read_partition(finished.store, "clean/impressions", day).to_pylist() for day in days]
+    user = next(iter(clicks))
+    rows = [row for table in tables for row in table if row["user_id"] == user]
+    expected = [items[row["item_id"]] for row in rows if row["clicked"] and row["cover_id"] is None]
+    assert clicks[user] == [item for at, item in enumerate(expected) if at == 0 or item != expected[at - 1]]
+    assert len(expected) == 14  # two a day; a third was on a generated cover, the fourth no click
 
 
 def test_it_goes_on_from_the_champion_of_an_earlier_date(finished: StageContext, janus_folder: Path) -> None:
