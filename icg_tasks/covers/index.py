@@ -93,6 +93,7 @@ class CoverIndex:
 
     def __init__(self, path: Path, root: str) -> None:
         """``root``: address of the store, put before each blob's key. Raises DataMissing, DataCorrupt."""
+        self.path = path
         try:
             with path.open("rb") as handle:
                 self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
@@ -114,6 +115,11 @@ class CoverIndex:
     def rows(self) -> tuple[int, int]:
         """Users, and pairs of segment and item."""
         return self._users.rows, self._covers.rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._map)
 
     def sha256(self) -> str:
         """Hash of the whole file: reads all of it."""

@@ -23,10 +23,11 @@ from icg_tasks.contracts.partitions import COVERS_CURRENT
 from icg_tasks.contracts.pseudonym import pseudonym, pseudonym_key
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.covers.addresses import AddressOf, presigned
-from icg_tasks.covers.index import Cover
-from icg_tasks.covers.index_cache import open_index
+from icg_tasks.covers.index import Cover, CoverIndex
+from icg_tasks.covers.index_cache import check_index, open_index
 from icg_tasks.covers.pointer import Pointer, parse_pointer
 from icg_tasks.covers.riff import without_signature
+from icg_tasks.lake.partitions import PartitionFile
 from icg_tasks.lake.store import ObjectStore
 
 __all__ = ["Cover", "CoverReader"]
@@ -56,6 +57,8 @@ class CoverReader:
     looks, so that no answer ever waits for the store (from the first answer on, until ``close``). ``cache_folder``: where
     indexes of a remote store are kept for other processes and later starts; without it each reader fetches its own.
     ``address_of``: what ``url`` answers with (addresses.py); presigned for an hour where nothing is given.
+    ``check_behind``: answer from a new index at once, by its size and header, and read all of it behind the first answers: a
+    large one opens in milliseconds; one that proves damaged is dropped, and the next is checked before it answers.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class CoverReader:
         background: bool = False,
         cache_folder: Path | None = None,
         address_of: AddressOf | None = None,
+        check_behind: bool = False,
     ) -> None:
         self._store, self._refresh_seconds, self._cache_folder = store, refresh_seconds, cache_folder
         self._address_of = address_of or presigned(store)
@@ -74,7 +78,7 @@ class CoverReader:
         self._looked_at = -float("inf")
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._background = background
+        self._background, self._check_behind = background, check_behind
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "CoverReader":
@@ -152,8 +156,10 @@ class CoverReader:
         """Open what current.json names. Where that has gone meanwhile, another date is up by now: look once more."""
         found = self._store.get_with_etag(COVERS_CURRENT)
         while found is not None:
+            former = self._look_up
             try:
-                self._look_up = _open(self._store, parse_pointer(found[0]), self._cache_folder)
+                pointer = parse_pointer(found[0])
+                self._look_up = _open(self._store, pointer, self._cache_folder, check=not self._check_behind)
             except IcgError:
                 newer = self._store.get_with_etag(COVERS_CURRENT)
                 if newer is None or newer[0] == found[0]:
@@ -161,8 +167,22 @@ class CoverReader:
                 found = newer
                 continue
             self._etag = found[1]
+            if self._check_behind and isinstance(self._look_up, CoverIndex) and pointer.index is not None:
+                checked = (self._look_up, pointer.index, former)
+                threading.Thread(target=self._check, args=checked, name="icg-cover-check", daemon=True).start()
             return True
         return False
+
+    def _check(self, index: CoverIndex, file: PartitionFile, former: LookUp | None) -> None:
+        """Read all of an index that answers already; where it is damaged, go back to what was there before."""
+        try:
+            check_index(index, file)
+        except DataCorrupt:
+            _LOG.exception("an index that was opened unchecked is dropped")
+            with self._lock:
+                self._check_behind = False
+                if self._look_up is index:
+                    self._look_up, self._etag, self._looked_at = former, None, -float("inf")
 
     def _fresh(self) -> LookUp | None:
         """The look-up, looked after where it is due. A failing refresh leaves the last good one up, and says so."""
@@ -192,9 +212,9 @@ class CoverReader:
             self._look()
 
 
-def _open(store: ObjectStore, pointer: Pointer, cache_folder: Path | None) -> LookUp:
+def _open(store: ObjectStore, pointer: Pointer, cache_folder: Path | None, *, check: bool) -> LookUp:
     if pointer.index is not None:
-        return open_index(store, pointer.index, cache_folder)
+        return open_index(store, pointer.index, cache_folder, check=check)
     from icg_tasks.covers.read_tables import TableLookUp
 
     return TableLookUp(store, pointer)

@@ -119,6 +119,29 @@ def test_a_damaged_index_never_answers_and_the_last_good_one_stays(up: House) ->
     assert reader.cover("ann", "i0").day == NEXT
 
 
+def test_an_index_may_be_checked_behind_the_first_answers(up: House, caplog: pytest.LogCaptureFixture) -> None:
+    good = CoverReader(up.store, check_behind=True)
+    cover = good.cover("ann", "i0")
+    path = up.store.local_path(current_pointer(up.store).index.key)
+    data = path.read_bytes()
+    path.unlink()  # the first reader's map stays as it was
+    path.write_bytes(data[:-1] + b"!")
+    reader = CoverReader(up.store, check_behind=True)
+    reader.refresh()
+    deadline = time.monotonic() + PATIENCE
+    while reader._look_up is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "is dropped" in caplog.text
+    with pytest.raises(DataCorrupt, match="publish that date again"):
+        reader.cover("ann", "i0")
+    path.write_bytes(data[:-1])
+    with pytest.raises(DataCorrupt, match=r"shorter|bytes, not"):
+        CoverReader(up.store, check_behind=True).cover("ann", "i0")
+    path.write_bytes(data)
+    assert reader.cover("ann", "i0") == good.cover("ann", "i0") == cover
+
+
 def test_an_index_outlives_its_file(up: House) -> None:
     reader = CoverReader(up.store, refresh_seconds=3600)
     cover = reader.cover("ann", "i0")
