@@ -8,9 +8,12 @@ import torch
 
 from icg_tasks.backbones.device import Compute
 from icg_tasks.backbones.tokens.janus import Janus
+from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, SettingsError
+from icg_tasks.covers import generate, plan, publish
 from icg_tasks.covers.engine import CoverEngine, CoverRequest
 from icg_tasks.covers.versions import model_versions
+from icg_tasks.lake.partitions import read_partition
 from icg_tasks.lake.registry import publish_version, set_champion
 from icg_tasks.models.pigeon.liked import LikedCovers
 from icg_tasks.models.pigeon.model import KIND, Pigeon, PigeonShape
@@ -86,6 +89,22 @@ def test_versions_name_what_decides_a_cover(context: StageContext, engine: Cover
     assert model_versions(replace(context, settings=other)).backbones != versions.backbones
     learning = replace(context.settings, pigeon=replace(context.settings.pigeon, reconstruction_steps=9))
     assert model_versions(replace(context, settings=learning)) == versions
+
+
+def test_a_day_of_covers_is_planned_made_and_published(context: StageContext) -> None:
+    def stage(name: str, **arguments: object) -> StageContext:
+        return replace(context, stage=name, arguments=arguments)
+
+    plan.run(stage("plan-covers"))
+    shards = {row["shard"] for row in read_partition(context.store, keys.COVER_PLANS, DAY).to_pylist()}
+    for shard in sorted(shards):
+        generate.run(stage("generate-covers", shard=shard))
+    publish.run(stage("publish-covers"))
+    manifest = read_partition(context.store, keys.COVER_MANIFESTS, DAY).to_pylist()
+    assert {row["generator"] for row in manifest} == {"pigeon"}
+    assert {row["adapter_version"] for row in manifest} == {model_versions(context).adapter}
+    assert {row["segment_id"] for row in manifest} > {"_all"}
+    assert len({row["cover_id"] for row in manifest}) > 1
 
 
 def test_an_unknown_generator_is_refused(context: StageContext) -> None:
