@@ -136,3 +136,17 @@ def test_settings_that_would_keep_nothing_are_refused(days: SmallDays) -> None:
     for retention in (Retention(dates=0, grace_seconds=1), Retention(dates=1, grace_seconds=-1)):
         with pytest.raises(SettingsError, match=r"covers\.retention_dates"):
             collect(days.store, retention)
+
+
+def test_the_same_on_s3(moto_store_uri: str, tmp_path: Path) -> None:
+    days = SmallDays.within(open_store(moto_store_uri), tmp_path / "work")
+    for number in range(3):
+        days.publish(number, [number, number + 1])
+    recent = collect(days.store, Retention(dates=1, grace_seconds=HOUR))
+    assert (recent.retired, recent.objects.total()) == ([], 0)
+    time.sleep(1.1)  # S3 tells times in whole seconds
+    report = collect(days.store, Retention(dates=1, grace_seconds=0))
+    assert report.retired == [day.isoformat() for day in DAYS[:2]]
+    assert (published(days), blobs(days)) == ([2], 2)
+    reader = CoverReader(days.store, cache_folder=tmp_path / "cache")
+    assert reader.image(reader.cover("0" * 32, "i1", hashed=True))
