@@ -16,11 +16,11 @@ from icg_tasks.lake.store import ObjectStore, open_store
 from tests.covers.small_days import FIRST, SmallDays, _cover
 
 
-@pytest.fixture(params=["folder", "moto"])
+@pytest.fixture(params=["folder", "moto", pytest.param("rgw", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "folder":
         return open_store(str(tmp_path / "store"))
-    return open_store(request.getfixturevalue("moto_store_uri"))
+    return open_store(request.getfixturevalue(f"{request.param}_store_uri"))
 
 
 def shown(store: ObjectStore) -> list[str]:
