@@ -5,7 +5,7 @@ differ from the released code: see DECISIONS). A pair's masks are drawn once, he
 Legend: W windows, P pairs, B samples, H history, N codes of an image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,24 @@ def log_chances(pigeon: Pigeon, asked: Asked, masks: Masks, chosen_BN: Tensor, r
 
 
 @torch.no_grad()
-def make_pairs(atelier: Atelier, pigeon: Pigeon, windows: Windows, processes: Processes | None = None) -> Pairs:
-    """Candidates of the first ``pigeon.pair_windows`` windows, by stage 1's weights; several processes share the writing."""
+def make_pairs(
+    atelier: Atelier,
+    pigeon: Pigeon,
+    windows: Windows,
+    processes: Processes | None = None,
+    after_each: Callable[[], None] | None = None,
+) -> Pairs:
+    """Candidates of the first ``pigeon.pair_windows`` windows, by stage 1's weights; several processes share the writing.
+
+    ``after_each`` is called after each window, in all processes equally often.
+    """
     together, settings = processes or Processes(), atelier.settings
     total = min(settings.pair_windows, len(windows))
-    mine = [_pair(atelier, pigeon, windows, number) for number in together.dealt(total)]
+    mine = []
+    for number in together.dealt(total):
+        mine.append(_pair(atelier, pigeon, windows, number))
+        if after_each is not None:
+            after_each()
     columns = {name: together.collected(torch.stack([getattr(one, name) for one in mine]), total) for name in vars(mine[0])}
     wide_enough = (columns["margin_P"] >= settings.pair_min_margin).nonzero()[:, 0]
     return Pairs(**{name: column[wide_enough] for name, column in columns.items()})

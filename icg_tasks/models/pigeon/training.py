@@ -7,6 +7,7 @@ Knows models and a folder; no store. Legend: B windows of a step.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,11 +139,12 @@ class PigeonTraining:
     def _begin_preference(self) -> None:
         """Pairs by the best weights of stage 1, which stage 2 starts from; the masks stay as they are from here on."""
         self.pigeon.wear(self.state.best)
-        self.progress.step, self.progress.misses = 0, 0
         if self.settings.preference_steps > 0:
             self.say("writing candidates for pairs")
-            self.state.pairs = make_pairs(self.atelier, self.pigeon, self.learned, self.processes)
+            stop = partial(self.stop, self._save)
+            self.state.pairs = make_pairs(self.atelier, self.pigeon, self.learned, self.processes, stop)
             self.say(f"{len(self.state.pairs)} pairs of {min(self.settings.pair_windows, len(self.learned))} windows")
+        self.progress.step, self.progress.misses = 0, 0
         if self.state.pairs is None or not len(self.state.pairs):
             self.progress.stage, self.state.pairs = DONE, None
         else:

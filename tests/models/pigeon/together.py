@@ -86,7 +86,8 @@ def main(folder: Path, token_model: Path, batch: int) -> None:
         safetensors.torch.save_file({name: part.contiguous() for name, part in found.items()}, folder / f"of{processes.count}")
     if processes.count == 1:
         return
-    looks = 4 if processes.index == 1 else 1_000  # one before the training, three in stage 1: so in stage 2
+    # one before the training, three in stage 1, two while pairs are written: so in stage 2
+    looks = 6 if processes.index == 1 else 1_000
     try:
         train_pigeon.run(replace(context, stop=StopSecond(looks)))
     except Interrupted as error:
