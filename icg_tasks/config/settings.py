@@ -169,7 +169,7 @@ class CoverSettings:
     max_rejected_share: float = 0.5  # of the covers made on a day, beyond which nothing is published
     move_current_backwards: bool = False  # publish-covers of a past date may move current.json back
     parent_distance: float = 0.0  # cosine distance up to which a segment without a cover borrows another one's; 0: never
-    near_duplicate_levels: float = 1.0  # of 255, mean difference of small copies below which two items share a cover; 0: no check
+    near_duplicate_levels: float = 1.0  # of 255, mean difference of small copies below which two items share a cover; 0: none
     safety_checker: str = ""  # checkpoint of diffusers' StableDiffusionSafetyChecker, a folder or a pinned hub id; empty: none
     title_overlay: bool = False  # write the title on the cover
     title_font: str = ""  # TrueType or OpenType file; empty: the one that comes with Pillow
