@@ -67,6 +67,11 @@ class Segment:
     user_ids: Sequence[str]
     vector: NDArray[np.float32]
 
+    @property
+    def taste_in_looks(self) -> NDArray[np.float32]:
+        """The half of its vector that goes with covers' image vectors; the other half goes with titles."""
+        return self.vector[: len(self.vector) // 2]
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutItem:
@@ -89,9 +94,9 @@ def held_out_order(item_ids: Sequence[str], seed: int) -> list[str]:
 
 
 def least_alike(vectors_SV: NDArray[np.float32]) -> list[int]:
-    """Whose cover each of S segments gets in the swapped arm: never its own, each one used once, vectors as unlike as can be.
+    """Whose cover each of S segments gets in the swapped arm: never its own, each one used once, tastes as unlike as can be.
 
-    Segments that share a taste would swap nothing. The assignment with the lowest sum of cosines is optimal (Hungarian method).
+    Segments that share a taste in looks would swap nothing, however far their topics are apart. The assignment with the lowest sum of cosines is optimal (Hungarian method).
 
     >>> least_alike(np.array([[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]], dtype=np.float32))
     [3, 2, 1, 0]

@@ -38,7 +38,7 @@ def run(context: StageContext) -> StageOutcome:
     segments, studio = read_segments(context), Studio.load(context)
     made = _make_all(context, studio, segments)
     judged = JudgedPairs()
-    swaps = least_alike(np.stack([segment.vector for segment in segments]))
+    swaps = least_alike(np.stack([segment.taste_in_looks for segment in segments]))
     for images in made:
         for row, swapped in enumerate(swaps):
             judged.add(studio, segments[row], images, arm_images(studio, images, segments[row], row, swapped))

@@ -3,7 +3,7 @@ import pytest
 
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.holdout import is_held_out_item
-from icg_tasks.evaluation.arms import held_out_order, least_alike
+from icg_tasks.evaluation.arms import Segment, held_out_order, least_alike
 
 
 def test_held_out_order_is_stable_and_honest() -> None:
@@ -35,6 +35,13 @@ def test_nobody_keeps_their_own_cover_when_swapped(count: int) -> None:
 def test_segments_that_share_a_taste_are_not_swapped_with_each_other() -> None:
     vectors = np.array([[1, 0, 0], [1, 0.1, 0], [0, 1, 0], [0, 1, 0.1], [0, 0, 1], [0.1, 0, 1]], dtype=np.float32)
     assert all(number // 2 != other // 2 for number, other in enumerate(least_alike(vectors)))
+
+
+def test_topics_do_not_decide_whose_look_is_swapped() -> None:
+    vectors = np.array([[1, 0, 9, 0], [1, 0, -9, 0], [-1, 0, 9, 0], [-1, 0, -9, 0]], dtype=np.float32)
+    segments = [Segment(segment_id=str(row), user_ids=["u"], vector=vector) for row, vector in enumerate(vectors)]
+    given = least_alike(np.stack([segment.taste_in_looks for segment in segments]))
+    assert all(vectors[row, 0] != vectors[other, 0] for row, other in enumerate(given))
 
 
 def test_segments_without_a_direction_can_be_swapped() -> None:
