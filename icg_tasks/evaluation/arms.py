@@ -96,7 +96,8 @@ def held_out_order(item_ids: Sequence[str], seed: int) -> list[str]:
 def least_alike(vectors_SV: NDArray[np.float32]) -> list[int]:
     """Whose cover each of S segments gets in the swapped arm: never its own, each one used once, tastes as unlike as can be.
 
-    Segments that share a taste in looks would swap nothing, however far their topics are apart. The assignment with the lowest sum of cosines is optimal (Hungarian method).
+    Segments that share a taste in looks would swap nothing, however far their topics are apart. The assignment with the lowest
+    sum of cosines is optimal (Hungarian method).
 
     >>> least_alike(np.array([[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]], dtype=np.float32))
     [3, 2, 1, 0]

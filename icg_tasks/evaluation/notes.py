@@ -32,7 +32,7 @@ def held_out_notes(settings: Settings, num_items: int, segments: Sequence[Segmen
         "was accepted on the day's own clicks.",
         "Intervals hold 95 % of a bootstrap over items: an item's pairs are drawn together, since they are not independent. "
         "They are about these segments; others may fare otherwise.",
-        "Swapped is the cover of the segment whose taste in looks (image half of its vector) is least like the own, each used once.",
+        "Swapped is the cover of the segment whose taste in looks (image half of its vector) is least alike, each used once.",
     ]
     if evaluation.best_of != 8:
         notes.append(f"The arms called best of 8 choose among {evaluation.best_of} here (evaluation.best_of).")
