@@ -32,7 +32,7 @@ def opened(name: str, checkpoint: Path | str) -> object:
 def test_the_three_have_settings_of_their_own_and_more_can_be_named() -> None:
     assert reward_weights(AdapterSettings()) == {"preference": 2.0, "relevance": 0.5, "aesthetic": 0.2}
     found = reward_weights(AdapterSettings(aesthetic_weight=0.0, more_rewards="hps=0.25, pickscore=0.5,imagereward=0"))
-    assert found == {"preference": 1.0, "relevance": 0.5, "pickscore": 0.5, "hps": 0.25}
+    assert found == {"preference": 2.0, "relevance": 0.5, "pickscore": 0.5, "hps": 0.25}
     assert list(found) == [name for name in REWARDS if name in found]
 
 
