@@ -69,4 +69,7 @@ with DAG(
 
     run_date >> validate_items >> validate_impressions >> embed_items >> build_user_embeddings >> assign_segments
     assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
-    plan_covers >> shards >> generate_covers >> publish_covers >> evaluate >> report
+    plan_covers >> shards >> generate_covers >> publish_covers
+    # Needs models alone. Behind the plan, so that shards are queued first: they weigh more, having more behind them.
+    shards >> evaluate
+    [publish_covers, evaluate] >> report

@@ -48,6 +48,20 @@ def test_dag_order_is_the_order_of_the_data(dag):
     assert {"train-preference", "adapt-denoiser"} <= before("train-adapter")
     assert {"train-adapter", "plan-covers", "shards", "generate-covers"} <= before("publish-covers")
     assert len(before("report")) == len(dag.tasks) - 1
+    assert {"train-adapter", "shards"} <= before("evaluate")
+    assert not {"generate-covers", "publish-covers"} & before("evaluate")  # covers go up whether or not they are measured
+
+
+def test_where_machines_are_few_covers_are_made_before_they_are_measured(dag):
+    generate, evaluate = (
+        next(task for task in dag.tasks if task.task_id.rpartition(".")[2] == stage)
+        for stage in ("generate-covers", "evaluate")
+    )
+    assert generate.pool == evaluate.pool
+    for task in (generate, evaluate):  # a task weighs what it and all behind it weigh
+        assert (task.weight_rule.value, task.priority_weight) == ("downstream", 1)
+    behind_generate, behind_evaluate = (len(task.get_flat_relative_ids(upstream=False)) for task in (generate, evaluate))
+    assert behind_generate > behind_evaluate
 
 
 def test_dag_is_fit_for_operators(dag):
