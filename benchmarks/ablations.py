@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--segments", type=int, default=6)
     parser.add_argument("--afresh-steps", type=int, default=300, help="alignment steps of arms without a warm start")
+    parser.add_argument("--arms", type=int, help="the first so many arms alone, in the order of the table")
     parser.add_argument("--keep", type=Path, help="folder that keeps each finished arm's figures")
     arguments = parser.parse_args()
     context = day_context(arguments)
@@ -142,7 +143,7 @@ def main() -> None:
     with one_thread():
         ground = open_ground(context)
         shown = read_held_out(ground, arguments.items, arguments.segments)
-        listed = arms(ground, shown, arguments.afresh_steps)
+        listed = arms(ground, shown, arguments.afresh_steps)[: arguments.arms]
         for arm in listed:
             kept = arguments.keep / f"{arm.name.replace(' ', '_').replace(',', '')}.json" if arguments.keep else None
             if kept and kept.exists():
