@@ -131,13 +131,13 @@ def _scored(studio: Studio, items: Catalogue, images_GUCHW: Tensor, users_UV: Te
 
 def _cross_scores(studio: Studio, looks_GUE: Tensor, titles_GE: Tensor, users_UV: Tensor) -> Tensor:
     """Preference z-score of every image of an item as seen by every user [G, U, U]."""
-    model = studio.judges.preference
+    model = studio.judges.taste
     groups, count, width = looks_GUE.shape
     images = looks_GUE[:, :, None].expand(-1, -1, count, -1).reshape(-1, width)
     titles = titles_GE[:, None, None].expand(-1, count, count, -1).reshape(-1, width)
     users = users_UV[None, None].expand(groups, count, -1, -1).reshape(-1, users_UV.shape[1])
-    scores = model.score(users, images, titles)  # type: ignore[union-attr]
-    return ((scores - model.score_mean) / model.score_deviation).view(groups, count, count)  # type: ignore[union-attr]
+    scores = model.score(users, images, titles)
+    return ((scores - model.score_mean) / model.score_deviation).view(groups, count, count)
 
 
 def _canaries(images_GUCHW: Tensor, looks_GUE: Tensor, titles_GE: Tensor) -> dict[str, float]:

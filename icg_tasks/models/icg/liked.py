@@ -5,13 +5,13 @@ Knows models and a catalogue. Legend: N covers, E encoder width.
 """
 
 import torch
-from torch.nn import functional
 
 from icg_tasks.models.icg.audience import Audience
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.objective import of_typical_length
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.image_statistics import IMAGE_STATISTICS
+from icg_tasks.models.preference.model import item_halves
 
 _COVERS, _SEGMENTS = 12, 6
 
@@ -19,14 +19,11 @@ _COVERS, _SEGMENTS = 12, 6
 @torch.no_grad()
 def liked_statistics(studio: Studio, covers: Catalogue, audience: Audience) -> dict[str, float]:
     """Mean statistics by name over the 12 covers that each of the first 6 segments prefers; each segment counts alike."""
-    model, device = studio.judges.preference, studio.compute.device
-    vectors_NV = torch.from_numpy(covers.vectors_NV).to(device)
-    width = vectors_NV.shape[1] // 2
-    images_NE, titles_NE = vectors_NV[:, :width], functional.normalize(vectors_NV[:, width:], dim=-1)
-    chosen: list[int] = []
-    for segment in of_typical_length(torch.from_numpy(audience.segments_SV[:_SEGMENTS]).to(device)):
-        scores_N = model.score(segment.expand(len(covers), -1), images_NE, titles_NE)  # type: ignore[union-attr]
-        chosen += scores_N.topk(min(_COVERS, len(covers))).indices.tolist()
+    device = studio.compute.device
+    images_NE, titles_NE = item_halves(torch.from_numpy(covers.vectors_NV).to(device))
+    segments = of_typical_length(torch.from_numpy(audience.segments_SV[:_SEGMENTS]).to(device))
+    scores_SN = studio.judges.taste.scores(segments, images_NE, titles_NE)
+    chosen: list[int] = scores_SN.topk(min(_COVERS, len(covers)), dim=1).indices.flatten().tolist()
     rows = sorted(set(chosen))
     pixels = studio.pixels([covers.images[row] for row in rows])
     weights = torch.tensor([chosen.count(row) for row in rows], dtype=pixels.dtype, device=pixels.device)

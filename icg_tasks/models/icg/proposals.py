@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.objective import of_typical_length
-from icg_tasks.models.preference.model import PreferenceModel
+from icg_tasks.models.preference.model import PreferenceModel, item_halves
 
 WAYS = 4
 _FEW, _MANY = 0.04, 0.12
@@ -26,23 +26,18 @@ def propose(preference: PreferenceModel, covers: Catalogue, users_UV: Tensor) ->
     """
     vectors_NV = torch.from_numpy(covers.vectors_NV).to(users_UV.device)
     wishes = of_typical_length(users_UV)
-    scores_UN = _scores(preference, vectors_NV, wishes)
+    images_NE, titles_NE = item_halves(vectors_NV)
+    with torch.no_grad():
+        scores_UN = preference.scores(wishes, images_NE, titles_NE)
     tastes = [
         wishes,
-        _wished(preference, vectors_NV, wishes),
-        *(_liked(vectors_NV, scores_UN, max(1, round(share * len(covers)))) for share in (_MANY, _FEW)),
+        _wished(preference, images_NE, titles_NE, wishes),
+        *(_liked(images_NE, scores_UN, max(1, round(share * len(covers)))) for share in (_MANY, _FEW)),
     ]
     return torch.cat([of_typical_length(taste) for taste in tastes])
 
 
-@torch.no_grad()
-def _scores(preference: PreferenceModel, vectors_NV: Tensor, users_UV: Tensor) -> Tensor:
-    images, titles = _halves(vectors_NV)
-    return torch.stack([preference.score(user.expand(len(images), -1), images, titles) for user in users_UV])
-
-
-def _wished(preference: PreferenceModel, vectors_NV: Tensor, users_UV: Tensor) -> Tensor:
-    images_NE, titles_NE = _halves(vectors_NV)
+def _wished(preference: PreferenceModel, images_NE: Tensor, titles_NE: Tensor, users_UV: Tensor) -> Tensor:
     with torch.enable_grad():
         at = images_NE.mean(dim=0).expand(len(users_UV), -1).clone().requires_grad_(True)
         score = preference.score(users_UV, at, titles_NE.mean(dim=0).expand(len(users_UV), -1)).sum()
@@ -50,16 +45,10 @@ def _wished(preference: PreferenceModel, vectors_NV: Tensor, users_UV: Tensor) -
     return _of_looks(slope_UE @ torch.cov(images_NE.T))
 
 
-def _liked(vectors_NV: Tensor, scores_UN: Tensor, count: int) -> Tensor:
-    images_NE, _ = _halves(vectors_NV)
+def _liked(images_NE: Tensor, scores_UN: Tensor, count: int) -> Tensor:
     return _of_looks(images_NE[scores_UN.topk(count, dim=1).indices].mean(dim=1) - images_NE.mean(dim=0))
 
 
 def _of_looks(images_UE: Tensor) -> Tensor:
     """Unit vectors [U, V] that wish nothing of titles."""
     return torch.cat([functional.normalize(images_UE, dim=-1), torch.zeros_like(images_UE)], dim=-1)
-
-
-def _halves(vectors_NV: Tensor) -> tuple[Tensor, Tensor]:
-    width = vectors_NV.shape[1] // 2
-    return vectors_NV[:, :width], functional.normalize(vectors_NV[:, width:], dim=-1)

@@ -12,7 +12,7 @@ D language width, E encoder width, V = 2E user vector.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,11 +64,8 @@ class Found:
             return liked
         covers = self.looks_PIE.reshape(-1, width)
         titles = self.titles_IE.expand(tastes, -1, -1).reshape(-1, width)
-        wishes = of_typical_length(users_UV)
-        rows = [
-            self.preference.score(user.expand(len(covers), -1), covers, titles).view(tastes, items).mean(1) for user in wishes
-        ]
-        scores_UP = torch.stack(rows) / self.preference.score_deviation
+        scores_UX = self.preference.scores(of_typical_length(users_UV), covers, titles)
+        scores_UP = scores_UX.view(-1, tastes, items).mean(dim=2) / self.preference.score_deviation
         return liked + self.preference_weight * scores_UP
 
     def best(self, users_UV: Tensor) -> Tensor:
@@ -79,14 +76,22 @@ class Found:
 
     def part(self, rows_P: Tensor) -> "Found":
         """Some of the tastes."""
-        return Found(
+        return replace(
+            self,
             tastes_PV=self.tastes_PV[rows_P],
             looks_PIE=self.looks_PIE[rows_P],
-            titles_IE=self.titles_IE,
             merit_PI=self.merit_PI[rows_P],
             relevant_P=self.relevant_P[rows_P],
-            preference=self.preference,
-            preference_weight=self.preference_weight,
+        )
+
+    def beside(self, more: "Found") -> "Found":
+        """The same tastes on more items."""
+        return replace(
+            self,
+            looks_PIE=torch.cat([self.looks_PIE, more.looks_PIE], dim=1),
+            titles_IE=torch.cat([self.titles_IE, more.titles_IE]),
+            merit_PI=torch.cat([self.merit_PI, more.merit_PI], dim=1),
+            relevant_P=self.relevant_P & more.relevant_P,
         )
 
 
@@ -110,7 +115,7 @@ class LookSearch:
         segments = self._audience.segments_SV[: max(1, self._settings.search_tastes // WAYS)]
         drawn = self._audience.draw(max(0, self._settings.search_tastes // WAYS - len(segments)), 0.0, rng)
         users = torch.from_numpy(np.concatenate([segments, drawn])).to(self._studio.compute.device)
-        tastes = propose(self._studio.judges.preference, items, users)  # type: ignore[arg-type]
+        tastes = propose(self._studio.judges.taste, items, users)
         rows = rng.choice(len(items), size=min(len(items), _FIRST_ITEMS + _MORE_ITEMS), replace=False).tolist()
         seeds = rng.integers(2**62, size=len(rows)).tolist()
         first = self._drawn(tastes, items.part(rows[:_FIRST_ITEMS]), seeds[:_FIRST_ITEMS], between)
@@ -118,16 +123,7 @@ class LookSearch:
         if len(rows) <= _FIRST_ITEMS:
             return first.part(chosen)
         more = self._drawn(tastes[chosen], items.part(rows[_FIRST_ITEMS:]), seeds[_FIRST_ITEMS:], between)
-        kept = first.part(chosen)
-        return Found(
-            tastes_PV=kept.tastes_PV,
-            looks_PIE=torch.cat([kept.looks_PIE, more.looks_PIE], dim=1),
-            titles_IE=torch.cat([kept.titles_IE, more.titles_IE]),
-            merit_PI=torch.cat([kept.merit_PI, more.merit_PI], dim=1),
-            relevant_P=kept.relevant_P & more.relevant_P,
-            preference=kept.preference,
-            preference_weight=kept.preference_weight,
-        )
+        return first.part(chosen).beside(more)
 
     def lessons(self, found: Found, items: Catalogue) -> "Imitation":
         """For up to 128 of the items, and 2,048 users as the audience draws them."""
@@ -162,7 +158,7 @@ class LookSearch:
             titles_IE=titles_IE,
             merit_PI=self._merit(values_IPX[:, 1:, width:]).T,
             relevant_P=relevance_P[1:] >= relevance_P[0] - _RELEVANCE_LOSS,
-            preference=judges.preference,  # type: ignore[arg-type]
+            preference=judges.taste,
             preference_weight=self._weights.get(_PREFERENCE, 0.0),
         )
 

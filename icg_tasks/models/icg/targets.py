@@ -8,10 +8,9 @@ made for a user. Knows vectors; no image. Legend: N catalogue items, G chosen fo
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from icg_tasks.models.icg.catalogue import Catalogue
-from icg_tasks.models.preference.model import PreferenceModel
+from icg_tasks.models.preference.model import PreferenceModel, item_halves
 
 _NEAREST_SHARE = 0.06
 _FEWEST = 6
@@ -21,9 +20,7 @@ class Targets:
     """For each item the covers whose pictures say its title best, and a score among them for any user."""
 
     def __init__(self, catalogue: Catalogue, preference: PreferenceModel) -> None:
-        width = catalogue.vectors_NV.shape[1] // 2
-        vectors = torch.from_numpy(catalogue.vectors_NV)
-        self._images_NE, self._titles_NE = vectors[:, :width], functional.normalize(vectors[:, width:], dim=-1)
+        self._images_NE, self._titles_NE = item_halves(torch.from_numpy(catalogue.vectors_NV))
         self._preference = preference
         count = min(len(catalogue), max(_FEWEST, round(_NEAREST_SHARE * len(catalogue))))
         self._near_NM = (self._titles_NE @ self._images_NE.T).topk(count, dim=1).indices

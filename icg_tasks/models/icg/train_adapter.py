@@ -7,14 +7,13 @@ bounds; a refused challenger is no alarm, the champion goes on. Run: ``icg train
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from icg_tasks.backbones.device import Compute, choose_compute
-from icg_tasks.contracts.errors import EXIT_DONE, GateRefused, Interrupted
+from icg_tasks.contracts.errors import EXIT_DONE, GateRefused
 from icg_tasks.contracts.partitions import ITEM_FEATURES, ITEMS, SEGMENTS, USERS
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.lake.partitions import find_partition
@@ -33,6 +32,7 @@ from icg_tasks.models.icg.training import AdapterTraining, Trained
 from icg_tasks.models.preference.model import KIND as PREFERENCE
 from icg_tasks.models.training.checkpoint import discard_checkpoint
 from icg_tasks.models.training.processes import Processes, launched_precision
+from icg_tasks.models.training.stopping import silence, stopper
 from icg_tasks.models.training.threads import one_thread
 from icg_tasks.stage import StageContext
 
@@ -65,8 +65,8 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
         folder=folder,
         identity=identity,
         aligns=start.aligns,
-        say=context.say if processes.is_main else _silence,
-        stop=_stopper(context, processes),
+        say=context.say if processes.is_main else silence,
+        stop=stopper(context, processes),
         processes=processes,
     )
     trained = training.run()
@@ -93,22 +93,6 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
             "checks": trained.progress.checks,
         },
     )
-
-
-def _stopper(context: StageContext, processes: Processes) -> Callable[[Callable[[], None]], None]:
-    """Called between steps: saves and raises Interrupted where a stop is asked for, in all processes at the same step."""
-
-    def stop(save: Callable[[], None]) -> None:
-        if processes.any(context.stop.raised):
-            save()
-            context.stop.check("the training so far is saved")
-            raise Interrupted("another process was asked to stop; the training so far is saved; run the same command again")
-
-    return stop
-
-
-def _silence(_line: str) -> None:
-    """What other processes than the main one say."""
 
 
 def _identity(context: StageContext, start: Start, preference: ModelVersion, processes: Processes) -> str:

@@ -97,7 +97,7 @@ class AdapterTraining:
         self.alignment_steps = settings.alignment_steps if aligns else 0
         self.search_end = self.alignment_steps + (settings.search_steps if settings.search_tastes else 0)
         self.total_steps = self.search_end + settings.reward_steps
-        self.targets = Targets(self.learned, studio.judges.preference)  # type: ignore[arg-type]
+        self.targets = Targets(self.learned, studio.judges.taste)
         self.liked = liked_statistics(studio, self.learned, audience)
         self.teller = Teller(total=self.total_steps, say=say)
 

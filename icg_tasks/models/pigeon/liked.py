@@ -11,10 +11,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.nn import functional
 
 from icg_tasks.contracts.errors import DataCorrupt
-from icg_tasks.models.preference.model import PreferenceModel
+from icg_tasks.models.preference.model import PreferenceModel, item_halves
 
 LIKED = "liked.safetensors"
 _CODES, _VECTORS = "codes", "vectors"
@@ -57,8 +56,7 @@ class LikedCovers:
 
         Raises DataCorrupt where the preference model takes vectors of another encoder's width.
         """
-        width = self.vectors_IV.shape[1] // 2
-        images, titles = self.vectors_IV[:, :width], functional.normalize(self.vectors_IV[:, width:], dim=-1)
+        images, titles = item_halves(self.vectors_IV)
         users = user_V.to(images).expand(len(images), -1)
         gain = preference.score(users, images, titles) - preference.base_score(images, titles)
         best = gain.argsort(descending=True, stable=True)[:length].flip(0)

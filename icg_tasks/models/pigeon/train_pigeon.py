@@ -8,7 +8,6 @@ Run: ``icg train-pigeon --run-date YYYY-MM-DD --set pigeon.token_model=CHECKPOIN
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.backbones.tokens.table import open_token_model
 from icg_tasks.backbones.tokens.writing import TokenModel
-from icg_tasks.contracts.errors import EXIT_DONE, GateRefused, Interrupted
+from icg_tasks.contracts.errors import EXIT_DONE, GateRefused
 from icg_tasks.contracts.partitions import IMPRESSIONS, ITEM_FEATURES, ITEMS
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.lake.partitions import find_partition, list_partition_dates
@@ -36,6 +35,7 @@ from icg_tasks.models.pigeon.training import PigeonTraining, Trained
 from icg_tasks.models.pigeon.windows import Windows, read_windows
 from icg_tasks.models.training.checkpoint import discard_checkpoint
 from icg_tasks.models.training.processes import Processes, launched_precision
+from icg_tasks.models.training.stopping import silence, stopper
 from icg_tasks.models.training.threads import one_thread
 from icg_tasks.stage import StageContext
 
@@ -76,8 +76,8 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
         windows,
         folder=folder,
         identity=_identity(context, start, encoder, processes),
-        say=context.say if processes.is_main else _silence,
-        stop=_stopper(context, processes),
+        say=context.say if processes.is_main else silence,
+        stop=stopper(context, processes),
         processes=processes,
     )
     trained = training.run()
@@ -114,22 +114,6 @@ def _together(first: Catalogue, second: Catalogue) -> Catalogue:
         images=first.images + second.images,
         vectors_NV=np.concatenate([first.vectors_NV, second.vectors_NV]),
     )
-
-
-def _stopper(context: StageContext, processes: Processes) -> Callable[[Callable[[], None]], None]:
-    """Called between steps: saves and raises Interrupted where a stop is asked for, in all processes at the same step."""
-
-    def stop(save: Callable[[], None]) -> None:
-        if processes.any(context.stop.raised):
-            save()
-            context.stop.check("the training so far is saved")
-            raise Interrupted("another process was asked to stop; the training so far is saved; run the same command again")
-
-    return stop
-
-
-def _silence(_line: str) -> None:
-    """What other processes than the main one say."""
 
 
 def _identity(context: StageContext, start: Start, encoder: DualEncoder, processes: Processes) -> str:

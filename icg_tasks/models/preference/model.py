@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn import functional
 
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.models.preference.network import PreferenceConfig, PreferenceNetwork
@@ -93,6 +94,10 @@ class PreferenceModel:
         """
         return self.network.served(user_vectors, self._covers(image_vectors, title_vectors))
 
+    def scores(self, users_UV: Tensor, images_NE: Tensor, titles_NE: Tensor) -> Tensor:
+        """The score of every cover for every user [U, N], from user [U, 2E] and N covers' unit vectors; one user at a time."""
+        return torch.stack([self.score(user.expand(len(images_NE), -1), images_NE, titles_NE) for user in users_UV])
+
     def base_score(self, image_vectors: Tensor, title_vectors: Tensor) -> Tensor:
         """The score for nobody special [B]: that of the zero user vector."""
         return self.network.base(self._covers(image_vectors, title_vectors))
@@ -104,3 +109,9 @@ class PreferenceModel:
                 f"model takes {self.width} (encoder {self.encoder}); use vectors of that encoder or retrain"
             )
         return torch.cat([image_vectors, title_vectors], dim=-1)
+
+
+def item_halves(vectors_NV: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit image and unit title vectors [N, E] of item vectors [N, 2E], as the model takes them."""
+    width = vectors_NV.shape[1] // 2
+    return vectors_NV[:, :width], functional.normalize(vectors_NV[:, width:], dim=-1)

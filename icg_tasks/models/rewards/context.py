@@ -58,6 +58,13 @@ class RewardModels:
             )
         return cls(encoder=encoder, aesthetic=head, preference=preference, judges=judges or {})
 
+    @property
+    def taste(self) -> PreferenceModel:
+        """The preference model; raises DataMissing where none is loaded."""
+        if self.preference is None:
+            raise DataMissing("no preference model is loaded; run train-preference first")
+        return self.preference
+
     def titles(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors of titles [B, E], on the encoder's device."""
         with torch.no_grad():

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.models.rewards.context import RewardContext
 
 
@@ -13,9 +12,7 @@ def preference_reward(images_BCHW: Tensor, context: RewardContext) -> Tensor:
     cap x tanh(z / cap) with z = the served score in deviations of all served scores. Raises DataMissing without a
     preference model.
     """
-    model = context.models.preference
-    if model is None:
-        raise DataMissing("no preference model is loaded; run train-preference first")
+    model = context.models.taste
     scores = model.score(context.user_vectors, context.image_vectors(images_BCHW), context.title_vectors)
     cap = context.reward_cap
     return cap * torch.tanh((scores - model.score_mean) / (model.score_deviation * cap))
