@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
+from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.settings import (
     AdapterSettings,
     BackboneSettings,
     CoverSettings,
     EvaluationSettings,
     FeatureSettings,
-    IntakeSettings,
     PreferenceSettings,
     Settings,
     SparkSettings,
@@ -28,6 +28,7 @@ def production() -> Settings:
         work_folder="/var/lib/icg",
         source="platform",
         intake=IntakeSettings(catch_up_days=3),
+        privacy=PrivacySettings(min_published_users=100),
         backbones=BackboneSettings(
             encoder="openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41",
             language_model="Qwen/Qwen2.5-VL-3B-Instruct@66285546d2b821cf421d4f5eb2576359d3770cd3",

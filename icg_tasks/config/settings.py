@@ -4,6 +4,7 @@ every leaf. Secrets are never settings: they come from the environment alone.
 
 from dataclasses import dataclass, field
 
+from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.pigeon import PigeonSettings
 
 
@@ -22,27 +23,6 @@ class WorldSettings:
     duplicate_share: float = 0.005
     malformed_share: float = 0.004
     exploration: float = 0.5  # share of impressions that show the item's own cover although a personalised one is up
-
-
-@dataclass(frozen=True, kw_only=True)
-class IntakeSettings:
-    """Validation, quarantine and the failure budget."""
-
-    max_quarantined_share: float = 0.05
-    min_volume_ratio: float = 0.4  # against the median of the trailing week
-    max_volume_ratio: float = 2.5
-    max_click_rate_shift: float = 0.5  # relative change of the click rate against the trailing week
-    late_days: int = 3
-    catch_up_days: int = 10  # validate also earlier days that have raw data but no clean partition yet
-    max_raw_file_bytes: int = 2_000_000_000  # of one raw file, as stored and as decoded
-    max_title_characters: int = 300
-    max_image_bytes: int = 20_000_000
-    max_image_pixels: int = 40_000_000
-    surfaces: str = "home,search,similar"
-    max_position: int = 63
-    non_clicks_per_click: int = 4  # ingest, where the outside data has no impressions: observed absences sampled per click
-    min_click_rate: float = 0.001
-    max_click_rate: float = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +194,7 @@ class Settings:
     source: str = "world"  # world | classics | … : what the report may claim about looks
     world: WorldSettings = field(default_factory=WorldSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     backbones: BackboneSettings = field(default_factory=BackboneSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)

@@ -36,6 +36,10 @@ RAW_ITEMS = pa.schema(
         ("updated_at", pa.string()),
     ]
 )
+# Who asked to be forgotten: everything shown to them up to the end of the partition's day goes. More columns are ignored.
+RAW_ERASURES = pa.schema([("user_id", pa.string())])
+# The same under keyed hashes: rows of these users up to that day are let in nowhere, however late they come.
+ERASURES = pa.schema([("user_id", pa.string())])
 # Partitioned by the day a row ARRIVED; late rows keep their own shown_at. user_id is the keyed hash (32 hex digits).
 IMPRESSIONS = pa.schema(
     [

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.columns import Bools, Column, Kind
 from icg_tasks.intake.rules import Rule, outside, presence_rules, unlike
 from icg_tasks.intake.windows import day_end_ms, day_start_ms

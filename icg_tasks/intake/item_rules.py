@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.contracts.partitions import reference_image_key
 from icg_tasks.intake.columns import Bools, Column, Kind

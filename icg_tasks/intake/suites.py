@@ -15,7 +15,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 
 from great_expectations import expectations as gxe
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.contracts.pseudonym import PSEUDONYM_DIGITS
 from icg_tasks.contracts.schemas import IMPRESSIONS, ITEMS
 from icg_tasks.intake.impression_rules import IMPRESSION_ID, MAX_DWELL_SECONDS, surface_names

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from icg_tasks.backbones.encoder import DualEncoder
-from icg_tasks.config.settings import BackboneSettings, IntakeSettings, Settings
+from icg_tasks.config.intake import IntakeSettings
+from icg_tasks.config.settings import BackboneSettings, Settings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, GateRefused, Interrupted
 from icg_tasks.contracts.schemas import ITEMS

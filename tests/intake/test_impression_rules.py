@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.columns import parse_table
 from icg_tasks.intake.impression_rules import KINDS, duplicate_rules, impression_rules, item_known_rules
 from icg_tasks.intake.rules import verdicts

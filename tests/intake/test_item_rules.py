@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.columns import parse_table
 from icg_tasks.intake.images import CheckedImage
 from icg_tasks.intake.item_rules import KINDS, duplicate_items, image_keys, image_rules, item_rules

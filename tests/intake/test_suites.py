@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from icg_tasks.config.settings import IntakeSettings
+from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.suites import drift_bounds, volume_bounds
 from icg_tasks.intake.windows import PastDay
 
