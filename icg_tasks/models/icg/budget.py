@@ -8,19 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from icg_tasks.config.settings import AdapterSettings
-from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.models.icg.adapter import IcgAdapter
 from icg_tasks.models.icg.batch import Batch
 from icg_tasks.models.icg.objective import Objective
-from icg_tasks.models.training.memory import available_bytes, bytes_of, kept_for_backward, modules_of, tensors_of
+from icg_tasks.models.training import room
+from icg_tasks.models.training.memory import bytes_of, kept_for_backward, modules_of, tensors_of
 from icg_tasks.models.training.processes import Processes
 from icg_tasks.models.training.running import RunningScale
-
-_COPIES = 6
-"""Of the adapter beside its weights: gradient, two moments, average, the start, the best."""
-_WORK = 1.25
-"""What is kept for the backward pass, times this, is its peak: blocks under way, and gradients of activations."""
-_GIGABYTE = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +37,7 @@ class Budget:
 
     def told(self) -> str:
         """One line."""
-        parts = ", ".join(f"{name} {size / _GIGABYTE:.2f}" for name, size in vars(self).items())
-        return f"{self.total / _GIGABYTE:.2f} GB ({parts})"
+        return room.told(vars(self))
 
 
 def estimate(objective: Objective, adapter: IcgAdapter, batch: Batch) -> Budget:
@@ -71,18 +64,15 @@ def estimate(objective: Objective, adapter: IcgAdapter, batch: Batch) -> Budget:
         denoiser=bytes_of(frozen["denoiser"]),
         judges=bytes_of(frozen["judges"]),
         adapter=own,
-        optimiser=_COPIES * own,
-        rewards=int(_WORK * of_cover.bytes * len(batch.users_BV)),
-        policy=int(_WORK * of_group.bytes * len(batch.items)),
-        kept=int(_WORK * of_item.bytes * len(batch.items)),
+        optimiser=room.COPIES * own,
+        rewards=int(room.WORK * of_cover.bytes * len(batch.users_BV)),
+        policy=int(room.WORK * of_group.bytes * len(batch.items)),
+        kept=int(room.WORK * of_item.bytes * len(batch.items)),
     )
 
 
 def require_room(budget: Budget, settings: AdapterSettings, device: torch.device) -> None:
     """Raise SettingsError with what would help, where the device has less than the estimate."""
-    limit = int(settings.memory_limit_gb * _GIGABYTE) or available_bytes(device)
-    if budget.total <= limit:
-        return
     advice = []
     if settings.batch_size > 1:
         advice.append(f"adapter.batch_size={max(1, settings.batch_size // 2)}")
@@ -93,8 +83,11 @@ def require_room(budget: Budget, settings: AdapterSettings, device: torch.device
     if budget.policy:
         advice.append("a smaller adapter.policy_group")
     advice.append("a smaller covers.size_pixels")
-    where = "adapter.memory_limit_gb allows" if settings.memory_limit_gb else f"{device} has"
-    raise SettingsError(
-        f"a reward step of {settings.batch_size} covers with {settings.reward_gradient_steps} graded steps needs about "
-        f"{budget.told()}, but {where} {limit / _GIGABYTE:.2f} GB; set {', or '.join(advice)}"
+    room.require_room(
+        vars(budget),
+        f"a reward step of {settings.batch_size} covers with {settings.reward_gradient_steps} graded steps",
+        limit_gb=settings.memory_limit_gb,
+        setting="adapter.memory_limit_gb",
+        device=device,
+        advice=advice,
     )

@@ -1,32 +1,19 @@
 """Whether a checkpoint is healthy, how good it is, and whether it becomes champion. Pure functions of checks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
 
 from icg_tasks.config.settings import AdapterSettings
 from icg_tasks.models.icg.check import PREFERENCE, Check
 from icg_tasks.models.image_statistics import IMAGE_STATISTICS
 from icg_tasks.models.rewards.chosen import reward_weights
 from icg_tasks.models.rewards.table import REWARDS
-from icg_tasks.models.statistics import Interval, group_counts, interval, weighted_mean
+from icg_tasks.models.training import decision
+from icg_tasks.models.training.decision import Decision, outside
 
 _NOISES = 5.0
 _NOBODY_SHARE = 0.25
-_BOOTSTRAP_SAMPLES = 500
 MAX_LOSS = 0.05
 """Preference, in deviations of served scores, that a challenger may lose against the adapter it started from (low end)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """Whether the challenger serves, and why."""
-
-    accepted: bool
-    reason: str
-    gain: Interval  # own preference, challenger less start
-    own_less_swapped: Interval  # of the challenger
 
 
 def value(check: Check, settings: AdapterSettings) -> float:
@@ -62,30 +49,17 @@ def broken_canaries(check: Check, start: Check, liked: Mapping[str, float] | Non
         "title_found": (before["title_found"] - 0.12, 9.0),
         "title_found_plain": (before["title_found_plain"] - 0.15, 9.0),
     }
-    return [
-        f"{name} {now[name]:.3f} outside {low:.3f} to {high:.3f}"
-        for name, (low, high) in limits.items()
-        if not low <= now[name] <= high
-    ]
+    return outside(now, limits)
 
 
 def decide(best: Check, start: Check, best_step: int, seed: int, liked: Mapping[str, float] | None = None) -> Decision:
     """Compare pair by pair on items set aside; ``best_step`` 0 means that nothing better than the start was found."""
-    counts = group_counts(len(best.own_P), _BOOTSTRAP_SAMPLES, seed)
-    gain = interval(lambda weights: weighted_mean(best.own_P - start.own_P, np.asarray(weights)), counts)
-    apart = interval(lambda weights: weighted_mean(best.own_P - best.swapped_P, np.asarray(weights)), counts)
-    broken = broken_canaries(best, start, liked)
-    if best_step == 0:
-        accepted, reason = False, "no checkpoint was better than the adapter it started from"
-    elif broken:
-        accepted, reason = False, f"canaries: {'; '.join(broken)}"
-    elif apart.low <= 0:
-        accepted, reason = False, f"own covers are preferred to swapped ones by {apart.mean:.3f} only (low end {apart.low:.3f})"
-    elif gain.low < -MAX_LOSS:
-        accepted, reason = False, f"preference changes by {gain.mean:+.3f}, low end {gain.low:+.3f} below -{MAX_LOSS}"
-    else:
-        accepted, reason = (
-            True,
-            f"preference {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], own over swapped {apart.mean:.3f}",
-        )
-    return Decision(accepted=accepted, reason=reason, gain=gain, own_less_swapped=apart)
+    return decision.decide(
+        best.own_P - start.own_P,
+        best.own_P - best.swapped_P,
+        broken_canaries(best, start, liked),
+        figure="preference",
+        max_loss=MAX_LOSS,
+        found_better=best_step > 0,
+        seed=seed,
+    )

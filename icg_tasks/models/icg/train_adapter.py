@@ -5,18 +5,13 @@ version of ``adapter`` and moves its champion through a gate. Healthy: own cover
 bounds; a refused challenger is no alarm, the champion goes on. Run: ``icg train-adapter --run-date YYYY-MM-DD``.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, replace
 from typing import Any
-
-import torch
 
 from icg_tasks.backbones.device import Compute, choose_compute
 from icg_tasks.contracts.errors import EXIT_DONE, GateRefused
 from icg_tasks.contracts.partitions import ITEM_FEATURES, ITEMS, SEGMENTS, USERS
 from icg_tasks.contracts.stages import StageOutcome
-from icg_tasks.lake.partitions import find_partition
 from icg_tasks.lake.registry import (
     ModelVersion,
     publish_version,
@@ -26,11 +21,14 @@ from icg_tasks.lake.registry import (
 from icg_tasks.models.icg.adapter import KIND
 from icg_tasks.models.icg.audience import Audience, read_audience
 from icg_tasks.models.icg.catalogue import Catalogue, read_catalogue
-from icg_tasks.models.icg.gate import Decision, decide
+from icg_tasks.models.icg.gate import decide
 from icg_tasks.models.icg.ground import Start, choose_start, open_studio
 from icg_tasks.models.icg.training import AdapterTraining, Trained
 from icg_tasks.models.preference.model import KIND as PREFERENCE
+from icg_tasks.models.training.challenger import publish_challenger
 from icg_tasks.models.training.checkpoint import discard_checkpoint
+from icg_tasks.models.training.decision import Decision
+from icg_tasks.models.training.identity import lineage, training_identity
 from icg_tasks.models.training.processes import Processes, launched_precision
 from icg_tasks.models.training.stopping import silence, stopper
 from icg_tasks.models.training.threads import one_thread
@@ -75,18 +73,14 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
     seed = context.settings.adapter.seed
     decision = decide(trained.best_check, trained.start_check, trained.progress.best_step, seed, trained.liked)
     version = _publish(context, trained, decision, start, preference)
-    context.say(f"{'accepted' if decision.accepted else 'kept what served before'}: {decision.reason}")
     discard_checkpoint(folder)
     return StageOutcome(
         outputs=[version.prefix],
         counts=_counts(learned, aside, unusable, audience),
         figures={
-            "accepted": decision.accepted,
-            "reason": decision.reason,
+            **decision.to_json(),
             "champion": version.version,
             "started_from": start.origin,
-            "own_less_swapped": decision.own_less_swapped.to_json(),
-            "gain": decision.gain.to_json(),
             "steps": trained.progress.step,
             "best_step": trained.progress.best_step,
             "rollbacks": trained.progress.rollbacks,
@@ -97,25 +91,19 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
 
 def _identity(context: StageContext, start: Start, preference: ModelVersion, processes: Processes) -> str:
     """A hash of everything that decides the training, so that a checkpoint of other inputs is never taken up."""
-    digest = hashlib.sha256()
-    for name, data in sorted(start.adapter.files().items()):
-        digest.update(name.encode() + hashlib.sha256(data).digest())
     body = {
         "settings": asdict(context.settings.adapter),
         "backbones": asdict(context.settings.backbones),
         "preference": preference.version,
         "lineage": _lineage(context),
-        "torch": torch.__version__,
         "processes": processes.count,
     }
-    digest.update(json.dumps(body, sort_keys=True).encode())
-    return digest.hexdigest()
+    return training_identity(start.adapter.files(), body)
 
 
 def _lineage(context: StageContext) -> list[dict[str, Any]]:
     """The partitions that were read, with the hashes of their files."""
-    found = [find_partition(context.store, name, context.run_date) for name in (ITEMS, ITEM_FEATURES, SEGMENTS, USERS)]
-    return [{"dataset": part.dataset, "rows": part.rows, "files": [f.sha256 for f in part.files]} for part in found if part]
+    return lineage(context.store, [(name, context.run_date) for name in (ITEMS, ITEM_FEATURES, SEGMENTS, USERS)])
 
 
 def _publish(
@@ -123,13 +111,8 @@ def _publish(
 ) -> ModelVersion:
     """Publish what was learned and record who serves from the run date on; returns the version that serves."""
     card = {
-        "run_date": context.run_date.isoformat(),
         "started_from": start.origin,
         "preference": preference.version,
-        "accepted": decision.accepted,
-        "reason": decision.reason,
-        "gain": decision.gain.to_json(),
-        "own_less_swapped": decision.own_less_swapped.to_json(),
         "best_step": trained.progress.best_step,
         "rollbacks": trained.progress.rollbacks,
         "curves": trained.progress.curves,
@@ -137,19 +120,15 @@ def _publish(
         "settings": asdict(context.settings.adapter),
         "lineage": _lineage(context),
     }
-    challenger = publish_version(context.store, KIND, trained.adapter.files(), card)
-    if decision.accepted:
-        set_champion(context.store, challenger, context.run_date, reason=decision.reason)
-        return challenger
-    if start.champion is not None:
-        set_champion(context.store, start.champion, context.run_date, reason=f"kept: {decision.reason}")
-        return start.champion
+    challenger, serving = publish_challenger(context, KIND, trained.adapter.files(), card, decision, start.champion)
+    if serving is not None:
+        return serving
     if start.aligns and trained.start_check.own_P.mean() <= trained.start_check.swapped_P.mean():
         raise GateRefused(
             f"a fresh adapter was refused and nothing served before: {decision.reason}; give it more adapter.alignment_steps "
             f"or adapter.reward_steps (its card is {challenger.prefix}/card.json)"
         )
-    first = publish_version(context.store, KIND, trained.start.files(), card | {"role": "start"})
+    first = publish_version(context.store, KIND, trained.start.files(), challenger.card | {"role": "start"})
     set_champion(context.store, first, context.run_date, reason=f"the first: {decision.reason}")
     return first
 

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from icg_tasks.config.pigeon import PigeonSettings
-from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.models.pigeon.atelier import Atelier
 from icg_tasks.models.pigeon.losses import reconstruction_loss
 from icg_tasks.models.pigeon.model import Pigeon
 from icg_tasks.models.pigeon.pairs import log_chances
 from icg_tasks.models.pigeon.windows import Windows
-from icg_tasks.models.training.memory import available_bytes, bytes_of, kept_for_backward, modules_of, tensors_of
-
-_COPIES = 6
-"""Of what is trained beside its weights: gradient, two moments, average, the start, the best."""
-_WORK = 1.25
-"""What is kept for the backward pass, times this, is its peak: blocks under way, and gradients of activations."""
-_GIGABYTE = 2**30
+from icg_tasks.models.training import room
+from icg_tasks.models.training.memory import bytes_of, kept_for_backward, modules_of, tensors_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +25,9 @@ class Budget:
     optimiser: int
     step: int
 
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.optimiser + self.step
-
     def told(self) -> str:
         """One line."""
-        parts = ", ".join(f"{name} {size / _GIGABYTE:.2f}" for name, size in vars(self).items())
-        return f"{self.total / _GIGABYTE:.2f} GB ({parts})"
+        return room.told(vars(self))
 
 
 def estimate(atelier: Atelier, pigeon: Pigeon, windows: Windows) -> Budget:
@@ -55,20 +43,20 @@ def estimate(atelier: Atelier, pigeon: Pigeon, windows: Windows) -> Budget:
             reconstruction_loss(pigeon.tokens, pigeon.prompt(asked, masks), asked.reference_BN)
     return Budget(
         weights=bytes_of(weights),
-        optimiser=_COPIES * bytes_of(list(pigeon.trained().values())),
-        step=int(_WORK * of_window.bytes * atelier.settings.batch_size),
+        optimiser=room.COPIES * bytes_of(list(pigeon.trained().values())),
+        step=int(room.WORK * of_window.bytes * atelier.settings.batch_size),
     )
 
 
 def require_room(budget: Budget, settings: PigeonSettings, device: torch.device) -> None:
     """Raise SettingsError with what would help, where the device has less than the estimate."""
-    limit = int(settings.memory_limit_gb * _GIGABYTE) or available_bytes(device)
-    if budget.total <= limit:
-        return
     advice = [f"pigeon.batch_size={settings.batch_size // 2}"] if settings.batch_size > 1 else []
     advice += ["a shorter pigeon.history_length"] if settings.history_length > 1 else []
-    where = "pigeon.memory_limit_gb allows" if settings.memory_limit_gb else f"{device} has"
-    raise SettingsError(
-        f"a step of {settings.batch_size} windows needs about {budget.told()}, but {where} {limit / _GIGABYTE:.2f} GB; set "
-        f"{', or '.join([*advice, 'a smaller token model'])}"
+    room.require_room(
+        vars(budget),
+        f"a step of {settings.batch_size} windows",
+        limit_gb=settings.memory_limit_gb,
+        setting="pigeon.memory_limit_gb",
+        device=device,
+        advice=[*advice, "a smaller token model"],
     )
