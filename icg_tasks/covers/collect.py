@@ -17,7 +17,7 @@ from typing import Any
 
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import SettingsError
-from icg_tasks.covers.holds import DEAD_HOLD_SECONDS, all_holds, release
+from icg_tasks.covers.holds import DEAD_HOLD_SECONDS, PUBLISHER_SECONDS, all_holds, release
 from icg_tasks.covers.roots import Gatherer, Retention, Roots
 from icg_tasks.lake.partitions import manifest_key
 from icg_tasks.lake.store import Entry, ObjectStore
@@ -78,6 +78,9 @@ class _Collection:
         self._report.kept = {day.isoformat(): reason for day, reason in sorted(look.dates.items())}
         retired = self._retire([day for day in look.published if day not in look.dates])
         self._delete_orphans(set(retired) if self._report.dry_run else set())
+        if not self._report.dry_run:
+            unfinished = self._store.sweep(self._began - max(self._grace, PUBLISHER_SECONDS))
+            self._report.objects |= {"unfinished writes": unfinished} if unfinished else {}
         return self._report
 
     def _retire(self, days: list[date]) -> list[date]:

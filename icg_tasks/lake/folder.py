@@ -12,6 +12,7 @@ from pathlib import Path
 
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.partitions import checked_key
+from icg_tasks.lake.disk import room_on_disk
 from icg_tasks.lake.store import Entry
 
 _HIDDEN = ".icg"
@@ -106,6 +107,18 @@ class FolderStore:
         """Remove; silent where there is nothing."""
         self._path(key).unlink(missing_ok=True)
 
+    def sweep(self, before: float) -> int:
+        """Remove files that writers who were killed left half-written before a time."""
+        removed = 0
+        for staged in self._staging.iterdir() if self._staging.is_dir() else ():
+            try:
+                if staged.stat().st_mtime < before:
+                    staged.unlink()
+                    removed += 1
+            except FileNotFoundError:  # its writer has finished
+                continue
+        return removed
+
     def upload(self, key: str, path: Path) -> None:
         """Copy a file in."""
         target = self._path(key)
@@ -115,9 +128,14 @@ class FolderStore:
     def download(self, key: str, path: Path) -> None:
         """Copy an object out."""
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")  # two may download the same
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(self.get(key))
-        partial.replace(path)
+        data = self.get(key)
+        try:
+            with room_on_disk(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(data)
+                partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def local_path(self, key: str) -> Path | None:
         """The file itself."""
@@ -140,17 +158,18 @@ class FolderStore:
 
     @contextmanager
     def _staged(self, target: Path) -> Iterator[Path]:
-        self._staging.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._staging)
-        os.close(handle)
-        staged = Path(name)
-        try:
-            yield staged
-            staged.chmod(0o644)
-            staged.replace(target)
-        finally:
-            staged.unlink(missing_ok=True)
+        with room_on_disk(target):
+            self._staging.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._staging)
+            os.close(handle)
+            staged = Path(name)
+            try:
+                yield staged
+                staged.chmod(0o644)
+                staged.replace(target)
+            finally:
+                staged.unlink(missing_ok=True)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -71,6 +71,10 @@ class ObjectStore(Protocol):
         """Remove; silent where there is nothing."""
         ...
 
+    def sweep(self, before: float) -> int:
+        """Remove what writers who were killed left half-written, invisible, before a time (seconds since 1970); how many."""
+        ...
+
     def upload(self, key: str, path: Path) -> None:
         """Write a file's content (streamed)."""
         ...
