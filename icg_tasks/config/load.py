@@ -8,7 +8,12 @@ from icg_tasks.config.profiles import PROFILES
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import SettingsError
 
-ENVIRONMENT = {"ICG_STORE": "store", "ICG_WORK_FOLDER": "work_folder", "ICG_SPARK_MASTER": "spark.master"}
+ENVIRONMENT = {
+    "ICG_STORE": "store",
+    "ICG_WORK_FOLDER": "work_folder",
+    "ICG_SPARK_MASTER": "spark.master",
+    "ICG_GENERATOR": "generator",
+}
 
 
 def load_settings(profile: str = "tiny", overrides: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> Settings:

@@ -32,6 +32,8 @@ class PigeonSettings:
     max_windows: int = 4_000
     check_windows: int = 16
     ratios: int = 11  # of the reference, from 0 to 1: candidates of a cover
+    lone_ratio: float = -1.0  # of a cover that is drawn once; below 0: by chance, told by its seed
+    stage: int = 2  # whose weights draw: 2, or 1 to leave pairwise alignment out
     reference_weight: float = 0.5  # of similarity to the reference, the rest to the history
     top_k: int = 50
     temperature: float = 1.0

@@ -23,21 +23,30 @@ PUBLISH_COVERS = "publish-covers"
 EVALUATE = "evaluate"
 REPORT = "report"
 
-DAY_IN_ORDER = (
+TRAININGS = {"icg": (ADAPT_DENOISER, TRAIN_ADAPTER), "pigeon": (TRAIN_PIGEON,)}
+"""Each generator's own stages, in order; everything around them is the same."""
+_BEFORE = (
     VALIDATE_ITEMS,
     VALIDATE_IMPRESSIONS,
     EMBED_ITEMS,
     BUILD_USER_EMBEDDINGS,
     ASSIGN_SEGMENTS,
     TRAIN_PREFERENCE,
-    ADAPT_DENOISER,
-    TRAIN_ADAPTER,
-    PLAN_COVERS,
-    GENERATE_COVERS,
-    PUBLISH_COVERS,
-    EVALUATE,
-    REPORT,
 )
+_BEHIND = (PLAN_COVERS, GENERATE_COVERS, PUBLISH_COVERS, EVALUATE, REPORT)
+ALL_IN_ORDER = (*_BEFORE, *(stage for stages in TRAININGS.values() for stage in stages), *_BEHIND)
+
+
+def day_in_order(generator: str) -> tuple[str, ...]:
+    """The stages of a day with this generator.
+
+    >>> TRAIN_PIGEON in day_in_order("pigeon"), TRAIN_ADAPTER in day_in_order("pigeon")
+    (True, False)
+    """
+    return (*_BEFORE, *TRAININGS[generator], *_BEHIND)
+
+
+DAY_IN_ORDER = day_in_order("icg")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ Legend: B images, R requests, C 3, H height, W width, V user vector.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -57,7 +56,7 @@ class IcgDrawer:
 
 class PigeonDrawer:
     """Pigeon: the covers that a user vector would like most stand for its history; candidates differ in how much of the
-    reference is hidden. A request's candidates are written in a batch of their own."""
+    reference is hidden."""
 
     def __init__(self, context: StageContext) -> None:
         from icg_tasks.models.pigeon.generator import PigeonGenerator
@@ -72,6 +71,7 @@ class PigeonDrawer:
         folder = fetch_version(store, require_champion(store, PREFERENCE, day), place)
         self._preference = PreferenceModel.load(folder).to(device)
         self._side = context.settings.covers.size_pixels
+        self._histories: dict[bytes, Any] = {}
 
     def read(self, image: Image.Image, title: str) -> tuple[Tensor, str]:
         """Codes [N] of the item's own cover, and its title."""
@@ -81,26 +81,30 @@ class PigeonDrawer:
         self, read: tuple[Tensor, str], users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
     ) -> Tensor:
         """Raises SettingsError for a scale between or beyond 0 and 1: a history is told or not."""
-        from icg_tasks.models.pigeon.atelier import ratio_sweep
+        from icg_tasks.models.pigeon.generator import Wanted
 
-        codes, title = read
-        drawn, start = [], 0
+        wanted, start = [], 0
         for count in candidates_R:
-            user, scale = users_BV[start], float(scales_B[start])
-            if scale not in {0.0, 1.0}:
-                raise SettingsError(f"a personalisation of {scale:g} means nothing to generator=pigeon; expected 0 or 1")
-            history = None
-            if scale and bool(user.any()):
-                history = self._liked.history(self._preference, user, self.generator.pigeon.shape.history_length)
             mine = list(seeds[start : start + count])
-            written, _ = self.generator.write(codes, title, history, ratio_sweep(count), mine)
-            drawn.append(self.generator.tokens.decode(written))
+            history = self._history(users_BV[start], float(scales_B[start]))
+            wanted.append(Wanted(history=history, ratios=self.generator.ratios(mine), seeds=mine))
             start += count
-        pixels = torch.cat(drawn)
+        pixels = self.generator.tokens.decode(self.generator.write(*read, wanted)[0])
         if pixels.shape[-1] != self._side:
             size = (self._side, self._side)
             pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0.0, 1.0)
         return pixels
+
+    def _history(self, user_V: Tensor, scale: float) -> Any:
+        """None for nobody special. A user vector has one history, found once."""
+        if scale not in {0.0, 1.0}:
+            raise SettingsError(f"a personalisation of {scale:g} means nothing to generator=pigeon; expected 0 or 1")
+        if not scale or not bool(user_V.any()):
+            return None
+        name = user_V.cpu().numpy().tobytes()
+        if name not in self._histories:
+            self._histories[name] = self._liked.history(self._preference, user_V, self.generator.pigeon.shape.history_length)
+        return self._histories[name]
 
 
 DRAWERS: dict[str, Callable[[StageContext], Drawer]] = {ICG: IcgDrawer, PIGEON: PigeonDrawer}

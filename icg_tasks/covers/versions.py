@@ -16,7 +16,7 @@ from icg_tasks.stage import StageContext
 
 ICG, PIGEON = "icg", "pigeon"
 ADAPTER, PREFERENCE, DENOISER = "adapter", "preference", "denoiser"
-_DRAWN = ("history_mask", "history_mask_ratio", "top_k", "temperature", "guidance")
+_DRAWN = ("history_mask", "history_mask_ratio", "lone_ratio", "stage", "top_k", "temperature", "guidance")
 """Settings of Pigeon that decide a cover once it is trained."""
 _DECISIVE = {".json", ".safetensors", ".txt", ".model"}
 

@@ -11,7 +11,7 @@ from typing import Any
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
-from icg_tasks.contracts.stages import DAY_IN_ORDER, REPORT
+from icg_tasks.contracts.stages import REPORT, day_in_order
 from icg_tasks.evaluation.report_images import ImageFolder
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.lake.registry import champion_as_of
@@ -95,9 +95,10 @@ def _stages(context: StageContext, missing: list[str]) -> list[dict[str, Any]]:
     """Closing lines in the order of the day, mapped tasks after each other."""
     there = context.store.list(f"{keys.STAGE_RUNS}/ds={context.run_date.isoformat()}/")
     lines = [json.loads(context.store.get(key)) for key in there]
-    order = {stage: number for number, stage in enumerate(DAY_IN_ORDER)}
+    day = day_in_order(context.settings.generator)
+    order = {stage: number for number, stage in enumerate(day)}
     found = [line for line in lines if line["stage"] in order and line["stage"] != REPORT]
-    absent = [stage for stage in DAY_IN_ORDER if stage != REPORT and stage not in {line["stage"] for line in found}]
+    absent = [stage for stage in day if stage != REPORT and stage not in {line["stage"] for line in found}]
     if absent:
         missing.append(f"no closing line of: {', '.join(absent)}")
     return sorted(found, key=lambda line: order[line["stage"]])

@@ -41,6 +41,7 @@ def stage_environment(options: Options, store_uri: str, s3: Mapping[str, str]) -
         "ICG_PSEUDONYM_KEY": os.environ.get("ICG_PSEUDONYM_KEY") or kept_secret(options.home, "pseudonym_key", 32),
         "ICG_PROFILE": os.environ.get("ICG_PROFILE", "tiny"),
         "ICG_SET": " ".join(options.all_settings),
+        "ICG_GENERATOR": options.generator,
         "ICG_REUSE": "" if options.fresh else "1",
     }
     java = TOOLS.parent / "icg-java"

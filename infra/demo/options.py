@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from icg_tasks.contracts.stages import TRAININGS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
 DEFAULT_DATE = date(2026, 3, 10)  # fixed, so that two people see the same day
@@ -39,6 +41,7 @@ class Options:
     home: Path
     settings: tuple[str, ...]
     fresh: bool
+    generator: str = "icg"
 
     @property
     def world_name(self) -> str:
@@ -50,6 +53,8 @@ class Options:
         name = "store" if self.source == "world" else f"store-{self.source}"
         if self.source == "world" and self.seed != DEFAULT_SEED:
             name += f"-seed-{self.seed}"
+        if self.generator != "icg":
+            name += f"-{self.generator}"
         shape = sorted(text for text in self.settings if text.startswith("world.") and not text.startswith("world.seed="))
         return name + (f"-{hashlib.sha256(' '.join(shape).encode()).hexdigest()[:6]}" if shape else "")
 
@@ -70,6 +75,7 @@ def read_options(words: Sequence[str]) -> Options:
     parser.add_argument("--data", type=Path, help="folder of the outside data (with --source classics)")
     parser.add_argument("--home", type=Path, default=REPOSITORY / ".demo", help="folder for everything that the demo makes")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="section.field=value")
+    parser.add_argument("--generator", choices=sorted(TRAININGS), default="icg", help="what makes the covers")
     parser.add_argument("--fresh", action="store_true", help="run every stage, also those whose inputs did not change")
     given = parser.parse_args(words)
     return Options(
@@ -81,6 +87,7 @@ def read_options(words: Sequence[str]) -> Options:
         home=given.home.absolute(),
         settings=tuple(word for text in given.settings for word in text.split()),
         fresh=given.fresh,
+        generator=given.generator,
     )
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from icg_tasks.contracts.stages import DAY_IN_ORDER
+from icg_tasks.contracts.stages import ALL_IN_ORDER
 from infra.demo.airflow import TaskState
 
 _LOOKS = {
@@ -41,7 +41,8 @@ class Progress:
 
     def show(self, tasks: Sequence[TaskState]) -> None:
         """Show where every stage stands."""
-        rows = [(stage, *summarised([task for task in tasks if task.stage == stage])) for stage in DAY_IN_ORDER]
+        known = {task.stage for task in tasks}
+        rows = [(s, *summarised([task for task in tasks if task.stage == s])) for s in ALL_IN_ORDER if s in known]
         if self._live is not None:
             self._live.update(self._table(rows))
             return

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from icg_tasks.contracts.partitions import COVERS_CURRENT, REPORTS, STAGE_RUNS
-from icg_tasks.contracts.stages import DAY_IN_ORDER, GENERATE_COVERS
+from icg_tasks.contracts.stages import ALL_IN_ORDER, GENERATE_COVERS
 from icg_tasks.lake.store import ObjectStore
 
 ARMS = (
@@ -43,6 +43,7 @@ TOLD: dict[str, tuple[str, ...]] = {
     "train-preference": ("counts.train_rows", "figures.figures.model.auc", "figures.best_baseline", "figures.accepted"),
     "adapt-denoiser": ("figures.accepted", "figures.champion"),
     "train-adapter": ("counts.items_learned", "figures.steps", "figures.gain", "figures.accepted"),
+    "train-pigeon": ("counts.windows_learned", "counts.pairs", "figures.steps", "figures.own_less_swapped", "figures.accepted"),
     "plan-covers": ("counts.planned", "counts.new", "counts.kept", "counts.shards"),
     "generate-covers": ("counts.covers", "counts.made", "counts.saved_before", "counts.rejected"),
     "publish-covers": ("counts.published", "counts.personalised", "counts.rejected", "figures.current"),
@@ -69,7 +70,7 @@ def stage_table(lines: Mapping[str, list[dict[str, Any]]], reused: set[str]) -> 
     table.add_column("stage", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("rows and figures")
-    for stage in DAY_IN_ORDER:
+    for stage in ALL_IN_ORDER:
         runs = lines.get(stage, [])
         if runs:
             seconds = f"{sum(float(run['seconds']) for run in runs):.1f}"

@@ -8,20 +8,23 @@ Legend: B images, Z bits of a code, H W the grid of tokens.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
-from zoo.recipe.pool import held_out_pool, pixels, training_pool
+from zoo.recipe.pool import Pool, held_out_pool, pixels, training_pool
 from zoo.recipe.workshop import CACHE, Plan, device, half_precision, log, portions, replace_folder, train
 
 BITS: Final = 10
 GRID: Final = 8
 FOLDER: Final = CACHE / "image_tokens"
+WEIGHTS: Final = "model.safetensors"
 _BATCH: Final = 16
 _ENTROPY_WEIGHT: Final = 0.02
 _SHARPNESS: Final = 6.0
@@ -102,6 +105,16 @@ def _entropy(chances: Tensor) -> Tensor:
 def encoded(model: JanusVQVAE, images: Tensor) -> Tensor:
     """Tokens [B, H * W] of pixels [B, 3, 64, 64] in 0 to 1, as the stock model finds them."""
     return torch.cat([model.encode(chunk * 2 - 1).image_tokens.view(len(chunk), -1) for chunk in portions(images, 64)])
+
+
+def pool_codes(model: JanusVQVAE, pool: Pool) -> NDArray[np.int64]:
+    """Tokens (N, H * W) of the training pool, found once per tokenizer and then read from the cache."""
+    cached = CACHE / f"codes_{hashlib.file_digest((FOLDER / WEIGHTS).open('rb'), 'sha256').hexdigest()[:12]}.npy"
+    if not cached.exists():
+        parts = [encoded(model, pixels(pool.images[start : start + 512])) for start in range(0, len(pool.images), 512)]
+        np.save(cached, torch.cat(parts).cpu().numpy())
+    codes: NDArray[np.int64] = np.load(cached, allow_pickle=False)
+    return codes
 
 
 @torch.no_grad()

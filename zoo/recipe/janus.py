@@ -25,7 +25,7 @@ from zoo.recipe.denoiser import picture_grid
 from zoo.recipe.judges import attribute_hits
 from zoo.recipe.pool import held_out_pool, pixels, text_for, title_subjects, training_pool
 from zoo.recipe.reading import LookIndex
-from zoo.recipe.token_prompts import PLACEHOLDER, Sequence, embedded, prompt, soft_tokens, words
+from zoo.recipe.token_prompts import PLACEHOLDER, Sequence, code_places, embedded, prompt, soft_tokens, words
 from zoo.recipe.workshop import CACHE, ZOO, Plan, device, half_precision, log, replace_folder, train, write_json
 
 FOLDER: Final = CACHE / "janus"
@@ -37,15 +37,17 @@ NUM_TOKENS: Final = image_tokens.GRID**2
 _WIDTH: Final = 192
 _BATCH: Final = 24
 _TEXTS: Final = {"caption": 0.45, "partial": 0.2, "title": 0.35}
-_LIKED_SHARE, _REFERENCE_SHARE, _NOTHING_SHARE = 0.35, 0.3, 0.1
+_LIKED_SHARE, _REFERENCE_SHARE, _NOTHING_SHARE = 0.3, 0.25, 0.08
+_HISTORY_WEIGHT: Final = 0.5
 PLAN: Final = Plan(
     name="janus",
-    steps=4000,
+    steps=2400,
     learning_rate=2e-3,
-    weight_decay=0.02,
+    matrix_rate=2e-2,
+    weight_decay=0.01,
     average_decay=0.995,
     save_every=100,
-    export_every=500,
+    export_every=400,
     seed=67,
 )
 
@@ -71,10 +73,26 @@ def build(tokenizer: JanusVQVAE) -> JanusForConditionalGeneration:
         image_token_id=vocabulary.convert_tokens_to_ids(PLACEHOLDER),
     )
     model = JanusForConditionalGeneration(config)
+    model.set_attn_implementation("eager")  # on processors the fused kernel's backward pass takes twice as long
     model.model.vqmodel.load_state_dict(tokenizer.state_dict())
+    _tell_codes_by_bits(model)
     for part in (model.model.vqmodel, model.model.vision_model, model.model.aligner):
         part.requires_grad_(False)
     return model
+
+
+@torch.no_grad()
+def _tell_codes_by_bits(model: JanusForConditionalGeneration) -> None:
+    """Codes begin as what they are, corners of a cube: neighbours in the image tokenizer are neighbours in and out."""
+    bits = image_tokens.corners() * image_tokens.BITS**0.5
+    model.model.generation_embeddings.weight.copy_(bits)
+    head = model.model.generation_head.vision_head
+    directions = torch.nn.init.orthogonal_(torch.empty(image_tokens.BITS, head.in_features))
+    head.weight.copy_(bits @ directions / image_tokens.BITS**0.5)
+    head.bias.zero_()
+    for layer in (model.model.generation_aligner.fc1, *model.model.generation_aligner.hidden_layers):
+        torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+    torch.nn.init.normal_(model.model.generation_head.proj_out.weight, std=_WIDTH**-0.5)
 
 
 def _samples(pool_codes: NDArray[np.int64], index: LookIndex, rng: np.random.Generator) -> tuple[list[Sequence], list[int]]:
@@ -102,16 +120,22 @@ def _samples(pool_codes: NDArray[np.int64], index: LookIndex, rng: np.random.Gen
 def _loss(
     model: JanusForConditionalGeneration, sequences: list[Sequence], codes_BN: Tensor, kept_BN: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy of the cover's tokens alone, each told by everything before it."""
+    """Cross-entropy of the cover's tokens, and at half the weight of the history's: each told by everything before it."""
     whole = [one.followed_by(codes) for one, codes in zip(sequences, codes_BN.tolist(), strict=True)]
+    places_BT, ids_BT = code_places(whole)
     with half_precision():
         embeds, mask, lengths = embedded(model, whole, soft_tokens(model, codes_BN, kept_BN))
         states = model.model.language_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).last_hidden_state
-        columns = lengths[:, None] - NUM_TOKENS - 1 + torch.arange(NUM_TOKENS, device=device())
-        wanted = states.gather(1, columns[..., None].expand(-1, -1, states.shape[-1]))
-        logits = model.model.generation_head(wanted)
-    loss = functional.cross_entropy(logits.float().flatten(0, 1), codes_BN.flatten())
-    return loss, {}
+        logits = model.model.generation_head(states[:, :-1][places_BT[:, 1:]])
+    wrong = functional.cross_entropy(logits.float(), ids_BT[:, 1:][places_BT[:, 1:]], reduction="none")
+    columns = torch.arange(places_BT.shape[1], device=device())
+    own = (columns >= lengths[:, None] - NUM_TOKENS)[places_BT]
+    loss, parts = wrong[own].mean(), {}
+    parts["own"] = float(loss.detach())
+    if not bool(own.all()):
+        loss = loss + _HISTORY_WEIGHT * wrong[~own].mean()
+        parts["history"] = float(wrong[~own].mean().detach())
+    return loss, parts
 
 
 @torch.no_grad()
@@ -190,7 +214,7 @@ def run() -> None:
     pool = training_pool()
     index = LookIndex(pool.indices)
     tokenizer = image_tokens.load()
-    codes = image_tokens.encoded(tokenizer, pixels(pool.images)).cpu().numpy()
+    codes = image_tokens.pool_codes(tokenizer, pool)
 
     def loss_of(model: JanusForConditionalGeneration, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         sequences, rows = _samples(codes, index, rng)

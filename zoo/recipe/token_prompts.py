@@ -109,6 +109,14 @@ def embedded(model: Any, sequences: list[Sequence], soft_BD: Tensor) -> tuple[Te
     return found, (torch.arange(ids.shape[1], device=device()) < lengths[:, None]).long(), lengths
 
 
+def code_places(sequences: list[Sequence]) -> tuple[Tensor, Tensor]:
+    """Where images' codes stand, hidden ones too [B, T] booleans, and all ids [B, T]; padded as ``embedded`` pads."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    kinds = pad([torch.tensor(one.kinds) for one in sequences], batch_first=True, padding_value=Sequence.WORD)
+    ids = pad([torch.tensor(one.ids) for one in sequences], batch_first=True)
+    return ((kinds == Sequence.CODE) | (kinds == Sequence.NOTHING)).to(device()), ids.to(device())
+
+
 def soft_tokens(model: Any, codes_BN: Tensor, kept_BN: Tensor) -> Tensor:
     """Mean embedding [B, D] of the kept tokens of a reference."""
     embeds = model.prepare_embeddings_for_image_generation(codes_BN)

@@ -31,11 +31,15 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how fast a part trains. ``export_every`` and ``save_every`` count optimiser steps."""
+    """How long and how fast a part trains. ``export_every`` and ``save_every`` count optimiser steps.
+
+    ``matrix_rate`` above 0 lets Muon (orthogonalised momentum) move the weight matrices of ``layers``, at that rate.
+    """
 
     name: str
     steps: int
     learning_rate: float
+    matrix_rate: float = 0.0
     warmup: int = 100
     weight_decay: float = 0.01
     average_decay: float = 0.998
@@ -47,11 +51,15 @@ class Plan:
 
     def rate_at(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then a half cosine down to ``final_rate_share``."""
+        return self.learning_rate * self.pace_at(step)
+
+    def pace_at(self, step: int) -> float:
+        """Share of the highest rate at a step."""
         if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
+            return (step + 1) / self.warmup
         phase = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
         floor = self.final_rate_share
-        return self.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * phase)))
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * phase))
 
 
 def device() -> torch.device:
@@ -104,9 +112,14 @@ class _Bench(Generic[ModuleT]):
     def __init__(self, plan: Plan, module: ModuleT) -> None:
         self.plan, self.module = plan, module
         self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.optimiser = torch.optim.AdamW(
-            self.trained.values(), lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay, fused=True
-        )
+        matrices = {name for name, p in self.trained.items() if plan.matrix_rate > 0 and ".layers." in name and p.ndim == 2}
+        rest = [p for name, p in self.trained.items() if name not in matrices]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay, fused=True)
+        ]
+        if matrices:
+            hidden = [self.trained[name] for name in sorted(matrices)]
+            self.optimisers.append(torch.optim.Muon(hidden, lr=plan.matrix_rate, weight_decay=plan.weight_decay))
         self.average = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.folder = CACHE / "checkpoints" / plan.name
@@ -118,7 +131,7 @@ class _Bench(Generic[ModuleT]):
             tensors = {f"model.{name}": p.detach().contiguous() for name, p in self.module.state_dict().items()}
             tensors |= {f"average.{name}": p.contiguous() for name, p in self.average.items()}
             for name, parameter in self.trained.items():
-                state = self.optimiser.state.get(parameter, {})
+                state = self._optimiser_of(parameter).state.get(parameter, {})
                 tensors |= {f"optimiser.{key}.{name}": value.contiguous() for key, value in state.items()}
             save_file({key: value.clone() for key, value in tensors.items()}, folder / "state.safetensors")
             (folder / "state.json").write_text(json.dumps({"step": self.step, "plan": self.plan.name}) + "\n")
@@ -136,26 +149,31 @@ class _Bench(Generic[ModuleT]):
         for name, parameter in self.trained.items():
             keys = {k.split(".")[1]: v for k, v in tensors.items() if k.startswith("optimiser.") and k.split(".", 2)[2] == name}
             if keys:
-                keys["step"] = keys["step"].cpu()
-                self.optimiser.state[parameter] = keys
+                keys |= {"step": keys["step"].cpu()} if "step" in keys else {}
+                self._optimiser_of(parameter).state[parameter] = keys
         self.step = int(json.loads((self.folder / "state.json").read_text())["step"])
         log(f"{self.plan.name}: resumed at step {self.step}")
 
     def advance(self, loss: Tensor) -> None:
         """One optimiser step and one step of the running average."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.rate_at(self.step)
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser, rate in zip(self.optimisers, (self.plan.learning_rate, self.plan.matrix_rate), strict=False):
+            optimiser.param_groups[0]["lr"] = rate * self.plan.pace_at(self.step)
+            optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if world_size() > 1:
             self._share_gradients()
         nn.utils.clip_grad_norm_(self.trained.values(), self.plan.clip_norm)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.step += 1
         decay = min(self.plan.average_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, parameter in self.trained.items():
                 self.average[name].lerp_(parameter, 1 - decay)
+
+    def _optimiser_of(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        known = (one for one in self.optimisers if any(parameter is other for other in one.param_groups[0]["params"]))
+        return next(known)
 
     def _share_gradients(self) -> None:
         """Replace every gradient by its mean over the processes, in one message."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from icg_tasks.backbones.device import Compute
 
@@ -30,6 +32,15 @@ class Prompt:
     def rows(self, rows: Sequence[int] | slice) -> "Prompt":
         """Some of the prompts."""
         return Prompt(embeds_BTD=self.embeds_BTD[rows], mask_BT=self.mask_BT[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Prompt"]) -> "Prompt":
+        """One batch of several, the shorter ones padded on the left."""
+        longest = max(part.mask_BT.shape[1] for part in parts)
+        lacking = [longest - part.mask_BT.shape[1] for part in parts]
+        embeds = [functional.pad(part.embeds_BTD, (0, 0, more, 0)) for part, more in zip(parts, lacking, strict=True)]
+        masks = [functional.pad(part.mask_BT, (more, 0)) for part, more in zip(parts, lacking, strict=True)]
+        return cls(embeds_BTD=torch.cat(embeds), mask_BT=torch.cat(masks))
 
 
 @dataclass(frozen=True, kw_only=True)

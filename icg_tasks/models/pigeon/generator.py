@@ -1,13 +1,14 @@
 """The Pigeon generator: an item and somebody's history in, images out: one for each reference mask ratio, and the best of them.
 
-The ratios of a cover are written in one batch of their own, each from its own seed, so a cover's bytes do not depend on how
-many others were asked for. Reported figures are of single samples or of the best of n, never mixed: ``Candidates`` holds both.
+All covers that are asked for of an item are written in one batch, each from its own seed behind its own prompt: a batch of N
+is N single runs. Reported figures are of single samples or of the best of n, never mixed: ``Candidates`` holds both.
 Knows models; no data set and no segment. Legend: R ratios, H history images, N codes of an image, E encoder width.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,7 +17,7 @@ from icg_tasks.backbones.device import choose_compute
 from icg_tasks.backbones.encoder import DualEncoder
 from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.backbones.tokens.table import open_token_model
-from icg_tasks.backbones.tokens.writing import Sampling, TokenModel
+from icg_tasks.backbones.tokens.writing import Prompt, Sampling, TokenModel
 from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.lake.registry import fetch_version, require_champion
@@ -27,6 +28,8 @@ from icg_tasks.models.pigeon.masks import MaskPlan, Masks
 from icg_tasks.models.pigeon.model import KIND, Pigeon
 from icg_tasks.models.pigeon.sequence import Asked, plain_prompt
 from icg_tasks.stage import StageContext
+
+_LONE = 301
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,15 @@ class Candidates:
         return int(self.score_R.argmax())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Covers of one item for one history (None = nobody special): one for each ratio, from its own seed."""
+
+    history: History | None
+    ratios: Sequence[float]
+    seeds: Sequence[int]
+
+
 class PigeonGenerator:
     """Pigeon, its token model, and the encoder that compares; frozen."""
 
@@ -65,7 +77,15 @@ class PigeonGenerator:
         tokens = open_token_model(settings.pigeon.token_family, settings.pigeon.token_model, compute)
         folder = fetch_version(context.store, champion, context.scratch("models"))
         encoder = DualEncoder.load(resolve_checkpoint(settings.backbones.encoder), device=compute.device)
-        return cls(Pigeon.load(tokens, folder), encoder, settings.pigeon)
+        pigeon = Pigeon.load(tokens, folder, stage=settings.pigeon.stage)
+        return cls(pigeon, encoder, settings.pigeon)
+
+    def ratios(self, seeds: Sequence[int]) -> list[float]:
+        """The sweep for several candidates of a cover; a lone one has ``pigeon.lone_ratio``, or one drawn by its seed."""
+        if len(seeds) > 1:
+            return ratio_sweep(len(seeds))
+        lone = self.settings.lone_ratio
+        return [lone if lone >= 0 else float(np.random.default_rng([_LONE, seeds[0]]).random())]
 
     @property
     def tokens(self) -> TokenModel:
@@ -94,31 +114,37 @@ class PigeonGenerator:
         return self._swept(image, title, None, seed)
 
     @torch.no_grad()
-    def write(
-        self, reference_N: Tensor, title: str, history: History | None, ratios: Sequence[float], seeds: Sequence[int]
-    ) -> tuple[Tensor, Masks]:
-        """Codes [R, N] of one item's covers for one history (None = nobody special), one for each ratio and seed."""
-        count, length = len(ratios), self.pigeon.shape.history_length
+    def write(self, reference_N: Tensor, title: str, wanted: Sequence[Wanted]) -> tuple[Tensor, list[Masks]]:
+        """Codes [B, N] of one item's covers, all in one batch in the order they are asked for, and each request's masks."""
+        told = [self._told(reference_N, title, one) for one in wanted]
+        prompt = Prompt.joined([prompt for prompt, _ in told])
+        seeds = [seed for one in wanted for seed in one.seeds]
+        return self.tokens.write(prompt, seeds, self._sampling), [masks for _, masks in told]
+
+    def _told(self, reference_N: Tensor, title: str, wanted: Wanted) -> tuple[Prompt, Masks]:
+        """Prompts of one request's covers."""
+        count, length, history = len(wanted.seeds), self.pigeon.shape.history_length, wanted.history
         codes_HN = reference_N.expand(length, -1) if history is None else history.codes_HN
         asked = Asked(
             history_BHN=codes_HN.expand(count, -1, -1), reference_BN=reference_N.expand(count, -1), titles=[title] * count
         )
         plan = MaskPlan(
-            reference_ratio_B=torch.tensor(list(ratios), device=self.tokens.compute.device),
-            seeds=[seeds[0]] * count,  # a random history mask is one for all ratios
+            reference_ratio_B=torch.tensor(list(wanted.ratios), device=self.tokens.compute.device),
+            seeds=[wanted.seeds[0]] * count,  # a random history mask is one for all ratios
             history_ratio=self.settings.history_mask_ratio,
             kind=self.settings.history_mask,
         )
         masks = self.pigeon.draw_masks(asked, plan)
-        nobody = history is None
-        told = plain_prompt(self.tokens, asked, masks.reference_BN) if nobody else self.pigeon.prompt(asked, masks)
-        return self.tokens.write(told, seeds, self._sampling), masks
+        if history is None:
+            return plain_prompt(self.tokens, asked, masks.reference_BN), masks
+        return self.pigeon.prompt(asked, masks), masks
 
     def _swept(self, image: Image.Image, title: str, history: History | None, seed: int) -> Candidates:
         ratios = ratio_sweep(self.settings.ratios)
         seeds = seeds_of(seed, count=len(ratios))
-        codes, masks = self.write(self.tokens.encode([image])[0], title, history, ratios, seeds)
-        return self._judged(codes, masks, ratios, seeds, self._looks([image]), history)
+        wanted = Wanted(history=history, ratios=ratios, seeds=seeds)
+        codes, masks = self.write(self.tokens.encode([image])[0], title, [wanted])
+        return self._judged(codes, masks[0], ratios, seeds, self._looks([image]), history)
 
     def _judged(
         self,

@@ -22,7 +22,7 @@ from icg_tasks.models.pigeon.masks import MaskGenerator, MaskPlan, Masks
 from icg_tasks.models.pigeon.sequence import Asked, embedded, personal_prompt
 
 KIND = "pigeon"
-CONFIG, WEIGHTS = "config.json", "pigeon.safetensors"
+CONFIG, WEIGHTS, RECONSTRUCTED = "config.json", "pigeon.safetensors", "reconstructed.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,26 +109,34 @@ class Pigeon(nn.Module):
 
     def files(self, extra: Mapping[str, Any] | None = None) -> dict[str, bytes]:
         """config.json and pigeon.safetensors as bytes; the same weights give the same bytes."""
-        weights = {name: part.detach().float().cpu().contiguous() for name, part in sorted(self.trained().items())}
         config = {"model_type": KIND, **(extra or {}), "shape": asdict(self.shape)}
         return {
             CONFIG: json.dumps(config, sort_keys=True, indent=1).encode(),
-            WEIGHTS: safetensors.torch.save(weights),
+            WEIGHTS: weights_file(self.trained()),
         }
 
     @classmethod
-    def load(cls, tokens: TokenModel, folder: Path) -> "Pigeon":
-        """Trained weights of a folder on a token model; raises DataCorrupt where files are missing or do not fit it."""
+    def load(cls, tokens: TokenModel, folder: Path, *, stage: int = 2) -> "Pigeon":
+        """Trained weights of a folder on a token model, of both stages or of the first alone.
+
+        Raises DataCorrupt where files are missing or do not fit it.
+        """
         try:
             shape = PigeonShape.read(folder)
             here = (tokens.width, tokens.grid[0] * tokens.grid[1], tokens.num_codes)
             if here != (shape.width, shape.codes_per_image, shape.num_codes):
                 raise ValueError(f"trained for {(shape.width, shape.codes_per_image, shape.num_codes)}, this model is {here}")
             pigeon = cls(tokens, shape, 0)
-            pigeon.wear(safetensors.torch.load_file(folder / WEIGHTS))
+            pigeon.wear(safetensors.torch.load_file(folder / (RECONSTRUCTED if stage == 1 else WEIGHTS)))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise DataCorrupt(
                 f"no Pigeon in {folder} that fits the token model of settings ({error}); name the token model that it was "
                 "trained with (pigeon.token_model), or train it anew"
             ) from error
         return pigeon.requires_grad_(False).eval()
+
+
+def weights_file(weights: Mapping[str, Tensor]) -> bytes:
+    """Trained parameters by name as safetensors, in their order of names."""
+    data: bytes = safetensors.torch.save({name: weights[name].detach().float().cpu().contiguous() for name in sorted(weights)})
+    return data

@@ -36,12 +36,16 @@ class Progress:
 
 
 class TrainingState:
-    """Everything that a step changes. ``bench`` is the present stage's; ``best`` and ``start`` are trained weights by name."""
+    """Everything that a step changes. ``bench`` is the present stage's.
+
+    ``start``, ``best`` and ``reconstructed`` (stage 1's best) are trained weights by name.
+    """
 
     def __init__(self, folder: Path, identity: str, start: dict[str, Tensor]) -> None:
         self.folder, self.identity = folder, identity
         self.start = {name: part.detach().clone() for name, part in start.items()}
         self.best = {name: part.detach().clone() for name, part in start.items()}
+        self.reconstructed = {name: part.detach().clone() for name, part in start.items()}
         self.pairs: Pairs | None = None
         self.progress = Progress()
 
@@ -51,6 +55,7 @@ class TrainingState:
             tensors = {f"bench.{name}": part for name, part in bench.tensors().items()}
             tensors |= {f"start.{name}": part for name, part in self.start.items()}
             tensors |= {f"best.{name}": part for name, part in self.best.items()}
+            tensors |= {f"reconstructed.{name}": part for name, part in self.reconstructed.items()}
             if self.pairs is not None:
                 tensors |= {f"pairs.{name}": part for name, part in self.pairs.tensors().items()}
             state = vars(self.progress) | {"identity": self.identity, "bench_steps": bench.steps}
@@ -71,9 +76,11 @@ class TrainingState:
         if found is not None:
             _overwrite(self.start, _part(tensors, "start."))
             _overwrite(self.best, _part(tensors, "best."))
+            _overwrite(self.reconstructed, _part(tensors, "reconstructed."))
             bench.take_up(_part(tensors, "bench."), int(state["bench_steps"]))
         processes.spread(bench.tensors() | {f"start.{name}": part for name, part in self.start.items()})
         processes.spread(self.best)
+        processes.spread(self.reconstructed)
         bench.steps = int(body["bench_steps"])
         self.progress = Progress(**{name: body[name] for name in vars(self.progress)})
         device = next(iter(self.start.values())).device

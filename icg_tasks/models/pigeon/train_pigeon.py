@@ -2,12 +2,10 @@
 
 Starts from the champion of an earlier date where it fits today's token model, else from the token model as it is. Publishes a
 version of ``pigeon`` and moves its champion through a gate. Healthy: covers nearer to their own user's history than to others',
-canaries within bounds; a refused challenger is no alarm where a champion goes on. No stage of the day reads it yet.
+canaries within bounds; a refused challenger is no alarm where a champion goes on.
 Run: ``icg train-pigeon --run-date YYYY-MM-DD --set pigeon.token_model=CHECKPOINT``.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,18 +20,21 @@ from icg_tasks.backbones.tokens.writing import TokenModel
 from icg_tasks.contracts.errors import EXIT_DONE, GateRefused
 from icg_tasks.contracts.partitions import IMPRESSIONS, ITEM_FEATURES, ITEMS
 from icg_tasks.contracts.stages import StageOutcome
-from icg_tasks.lake.partitions import find_partition, list_partition_dates
-from icg_tasks.lake.registry import ModelVersion, champion_as_of, fetch_version, publish_version, set_champion
+from icg_tasks.lake.partitions import list_partition_dates
+from icg_tasks.lake.registry import ModelVersion, champion_as_of, fetch_version
 from icg_tasks.models.icg.catalogue import Catalogue, read_catalogue
 from icg_tasks.models.pigeon.atelier import Atelier, Covers
 from icg_tasks.models.pigeon.checked import check_settings
-from icg_tasks.models.pigeon.gate import Decision, decide
+from icg_tasks.models.pigeon.gate import decide
 from icg_tasks.models.pigeon.liked import LikedCovers
-from icg_tasks.models.pigeon.model import KIND, Pigeon, PigeonShape
+from icg_tasks.models.pigeon.model import KIND, RECONSTRUCTED, Pigeon, PigeonShape, weights_file
 from icg_tasks.models.pigeon.pictures import MASKS_PICTURE, masks_picture
 from icg_tasks.models.pigeon.training import PigeonTraining, Trained
 from icg_tasks.models.pigeon.windows import Windows, read_windows
+from icg_tasks.models.training.challenger import publish_challenger
 from icg_tasks.models.training.checkpoint import discard_checkpoint
+from icg_tasks.models.training.decision import Decision
+from icg_tasks.models.training.identity import lineage, training_identity
 from icg_tasks.models.training.processes import Processes, launched_precision
 from icg_tasks.models.training.stopping import silence, stopper
 from icg_tasks.models.training.threads import one_thread
@@ -85,10 +86,10 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
         raise SystemExit(EXIT_DONE)
     decision = decide(trained.best_check, trained.start_check, trained.progress.best_step, settings)
     files = trained.pigeon.files({"token_model": settings.token_model})
+    files |= {RECONSTRUCTED: weights_file(trained.reconstructed)}
     files |= {MASKS_PICTURE: masks_picture(atelier, trained.pigeon, windows[1])}
     files |= LikedCovers(codes_IN=atelier.covers.codes_IN, vectors_IV=torch.from_numpy(catalogue.vectors_NV)).files()
     version = _publish(context, trained, decision, start, files)
-    context.say(f"{'accepted' if decision.accepted else 'kept what served before'}: {decision.reason}")
     discard_checkpoint(folder)
     return _outcome(trained, decision, version, start, windows, {"items": len(catalogue), "images_unusable": unusable})
 
@@ -118,18 +119,13 @@ def _together(first: Catalogue, second: Catalogue) -> Catalogue:
 
 def _identity(context: StageContext, start: Start, encoder: DualEncoder, processes: Processes) -> str:
     """A hash of everything that decides the training, so that a checkpoint of other inputs is never taken up."""
-    digest = hashlib.sha256()
-    for name, data in sorted(start.pigeon.files().items()):
-        digest.update(name.encode() + hashlib.sha256(data).digest())
     body = {
         "settings": asdict(context.settings.pigeon),
         "encoder": encoder.identity,
         "lineage": _lineage(context),
-        "torch": torch.__version__,
         "processes": processes.count,
     }
-    digest.update(json.dumps(body, sort_keys=True).encode())
-    return digest.hexdigest()
+    return training_identity(start.pigeon.files(), body)
 
 
 def _lineage(context: StageContext) -> list[dict[str, Any]]:
@@ -137,8 +133,7 @@ def _lineage(context: StageContext) -> list[dict[str, Any]]:
     window = context.settings.features.window_days
     days = [day for day in list_partition_dates(context.store, IMPRESSIONS) if 0 <= (context.run_date - day).days < window]
     wanted = [(ITEMS, context.run_date), (ITEM_FEATURES, context.run_date), *((IMPRESSIONS, day) for day in days)]
-    found = [find_partition(context.store, name, day) for name, day in wanted]
-    return [{"dataset": part.dataset, "rows": part.rows, "files": [f.sha256 for f in part.files]} for part in found if part]
+    return lineage(context.store, wanted)
 
 
 def _publish(
@@ -146,12 +141,7 @@ def _publish(
 ) -> ModelVersion:
     """Publish what was learned and record who serves from the run date on; returns the version that serves."""
     card = {
-        "run_date": context.run_date.isoformat(),
         "started_from": start.origin,
-        "accepted": decision.accepted,
-        "reason": decision.reason,
-        "gain": decision.gain.to_json(),
-        "own_less_swapped": decision.own_less_swapped.to_json(),
         "best_step": trained.progress.best_step,
         "rollbacks": trained.progress.rollbacks,
         "pairs": trained.num_pairs,
@@ -160,13 +150,9 @@ def _publish(
         "settings": asdict(context.settings.pigeon),
         "lineage": _lineage(context),
     }
-    challenger = publish_version(context.store, KIND, files, card)
-    if decision.accepted:
-        set_champion(context.store, challenger, context.run_date, reason=decision.reason)
-        return challenger
-    if start.champion is not None:
-        set_champion(context.store, start.champion, context.run_date, reason=f"kept: {decision.reason}")
-        return start.champion
+    challenger, serving = publish_challenger(context, KIND, files, card, decision, start.champion)
+    if serving is not None:
+        return serving
     raise GateRefused(
         f"the first Pigeon was refused: {decision.reason}; give it more pigeon.reconstruction_steps or a higher learning rate, "
         f"or name a token model that knows these covers (its card is {challenger.prefix}/card.json)"
@@ -185,12 +171,9 @@ def _outcome(
         outputs=[version.prefix],
         counts=counts | {"windows_learned": len(windows[0]), "windows_aside": len(windows[1]), "pairs": trained.num_pairs},
         figures={
-            "accepted": decision.accepted,
-            "reason": decision.reason,
+            **decision.to_json(),
             "champion": version.version,
             "started_from": start.origin,
-            "own_less_swapped": decision.own_less_swapped.to_json(),
-            "gain": decision.gain.to_json(),
             "steps": trained.progress.total_steps,
             "best_step": trained.progress.best_step,
             "rollbacks": trained.progress.rollbacks,

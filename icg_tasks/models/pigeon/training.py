@@ -37,6 +37,7 @@ class Trained:
     """``pigeon`` wears the best averaged weights; checks of them, of stage 1's and of the weights it began with."""
 
     pigeon: Pigeon
+    reconstructed: dict[str, Tensor]  # stage 1's best weights
     start_check: Check
     best_check: Check
     progress: Progress
@@ -97,6 +98,7 @@ class PigeonTraining:
         self.pigeon.wear(self.state.best)
         return Trained(
             pigeon=self.pigeon.eval(),
+            reconstructed=self.state.reconstructed,
             start_check=start_check,
             best_check=self._check_of(self.state.best),
             progress=self.progress,
@@ -139,6 +141,7 @@ class PigeonTraining:
     def _begin_preference(self) -> None:
         """Pairs by the best weights of stage 1, which stage 2 starts from; the masks stay as they are from here on."""
         self.pigeon.wear(self.state.best)
+        self.state.reconstructed = {name: part.clone() for name, part in self.state.best.items()}
         if self.settings.preference_steps > 0:
             self.say("writing candidates for pairs")
             stop = partial(self.stop, self._save)

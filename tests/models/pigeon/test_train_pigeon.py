@@ -77,7 +77,14 @@ def test_the_card_tells_what_happened(finished: StageContext) -> None:
 
 def test_a_version_holds_what_covers_need_and_a_picture_of_its_masks(finished: StageContext) -> None:
     names = {key.rsplit("/", 1)[1] for key in finished.store.list(f"models/{KIND}/versions/")}
-    assert names == {"card.json", "config.json", "pigeon.safetensors", "liked.safetensors", "masks.png"}
+    assert names == {
+        "card.json",
+        "config.json",
+        "pigeon.safetensors",
+        "reconstructed.safetensors",
+        "liked.safetensors",
+        "masks.png",
+    }
 
 
 def test_it_learns_what_it_is_shown(finished: StageContext) -> None:
