@@ -63,7 +63,7 @@ _CATCH_UP = frozenset({keys.IMPRESSIONS, keys.QUARANTINE_IMPRESSIONS, keys.ITEMS
 
 def may_reuse(stage: str, environ: Mapping[str, str]) -> bool:
     """Whether this stage is ever skipped under this environment."""
-    return bool(environ.get(VARIABLE)) and stage not in ALWAYS_RUN
+    return bool(environ.get(VARIABLE)) and stage in _ORDER and stage not in ALWAYS_RUN
 
 
 def find_reusable(context: StageContext, part: str) -> str | None:

@@ -22,6 +22,7 @@ GENERATE_COVERS = "generate-covers"
 PUBLISH_COVERS = "publish-covers"
 EVALUATE = "evaluate"
 REPORT = "report"
+HOUSEKEEPING = "housekeeping"  # no part of the day
 
 TRAININGS = {"icg": (ADAPT_DENOISER, TRAIN_ADAPTER), "pigeon": (TRAIN_PIGEON,)}
 """Each generator's own stages, in order; everything around them is the same."""
