@@ -170,6 +170,7 @@ class EvaluationSettings:
     best_of: int = 8
     catalogue_covers: int = 1024  # per subject, for best_achievable
     bootstrap_samples: int = 1000
+    rivals: str = ""  # other generators as further arms, comma-separated: icg, pigeon, pigeon_stage_1
     tower: str = "zoo:judge"  # vision net that image metrics see by, one that no reward uses; empty: backbones.encoder
     seed: int = 23
 

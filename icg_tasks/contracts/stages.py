@@ -22,9 +22,14 @@ GENERATE_COVERS = "generate-covers"
 PUBLISH_COVERS = "publish-covers"
 EVALUATE = "evaluate"
 REPORT = "report"
-HOUSEKEEPING = "housekeeping"  # no part of the day
+# No part of the day.
+ARRIVED = "arrived"
+ERASE = "erase"
+HOUSEKEEPING = "housekeeping"
+COLLECT_COVERS = "collect-covers"
 
-TRAININGS = {"icg": (ADAPT_DENOISER, TRAIN_ADAPTER), "pigeon": (TRAIN_PIGEON,)}
+ICG, PIGEON = "icg", "pigeon"
+TRAININGS = {ICG: (ADAPT_DENOISER, TRAIN_ADAPTER), PIGEON: (TRAIN_PIGEON,)}
 """Each generator's own stages, in order; everything around them is the same."""
 _BEFORE = (
     VALIDATE_ITEMS,
@@ -47,7 +52,7 @@ def day_in_order(generator: str) -> tuple[str, ...]:
     return (*_BEFORE, *TRAININGS[generator], *_BEHIND)
 
 
-DAY_IN_ORDER = day_in_order("icg")
+DAY_IN_ORDER = day_in_order(ICG)
 
 
 @dataclass(frozen=True, kw_only=True)

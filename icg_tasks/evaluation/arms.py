@@ -23,6 +23,24 @@ PERSONAL_BEST: Final = "personalised_best_of_8"
 SWAPPED: Final = "swapped"
 BEST: Final = "best_achievable"
 ARMS: Final = (OWN, PLAIN, PLAIN_BEST, PERSONAL, PERSONAL_BEST, SWAPPED, BEST)
+"""Of the day's own generator; every evaluation has them."""
+RIVALS: Final = ("icg", "pigeon", "pigeon_stage_1")
+"""Generators that may be judged beside the day's own: an arm of single samples bears the rival's name."""
+
+
+def rival_plain(name: str) -> str:
+    """The arm of a rival's unpersonalised covers."""
+    return f"{name}_{PLAIN}"
+
+
+def rival_best(name: str) -> str:
+    """The arm of the best of a rival's eight."""
+    return f"{name}_best_of_8"
+
+
+_RIVAL_ARMS = tuple(arm for name in RIVALS for arm in (rival_plain(name), name, rival_best(name)))
+ALL_ARMS: Final = (*ARMS[:3], *_RIVAL_ARMS, *ARMS[3:])
+"""In the order in which tables show them."""
 
 PROBABILITY: Final = "true_click_probability"
 LOGIT: Final = "true_click_logit"

@@ -26,6 +26,7 @@ from icg_tasks.evaluation.metrics.resampling import over_groups
 from icg_tasks.evaluation.notes import WORLD, held_out_notes, image_notes
 from icg_tasks.evaluation.report_data import Evaluation
 from icg_tasks.evaluation.report_page import evaluation_page
+from icg_tasks.evaluation.rivals import add_rivals
 from icg_tasks.evaluation.table import Row, gain_rows, in_order, markdown, share_rows, table_rows
 from icg_tasks.evaluation.towers import open_tower
 from icg_tasks.lake.partitions import read_partition
@@ -42,6 +43,7 @@ def run(context: StageContext) -> StageOutcome:
     for images in made:
         for row, swapped in enumerate(swaps):
             judged.add(studio, segments[row], images, arm_images(studio, images, segments[row], row, swapped))
+    add_rivals(context, studio, judged, segments)
     if context.settings.source == WORLD:
         from icg_tasks.evaluation.world_truth import add_truth
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from icg_tasks.evaluation.arms import AESTHETIC, ARMS, PAIR_METRICS, PREFERENCE, RELEVANCE, Segment
+from icg_tasks.evaluation.arms import AESTHETIC, ALL_ARMS, PAIR_METRICS, PREFERENCE, RELEVANCE, Segment
 from icg_tasks.evaluation.making import ItemImages, Scored, Studio
 from icg_tasks.lake.store import ObjectStore
 
@@ -62,7 +62,7 @@ class JudgedPairs:
     def values(self) -> dict[tuple[str, str], NDArray[np.float64]]:
         """(arm, metric) to one value per pair. A metric that no head is configured for (all NaN) is left out."""
         found = {}
-        for arm in ARMS:
+        for arm in ALL_ARMS:
             for metric in PAIR_METRICS:
                 if all(metric in pair.values.get(arm, {}) for pair in self.pairs):
                     column = np.array([pair.values[arm][metric] for pair in self.pairs])

@@ -11,7 +11,7 @@ from typing import Any
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
-from icg_tasks.contracts.stages import REPORT, day_in_order
+from icg_tasks.contracts.stages import ICG, PIGEON, REPORT, day_in_order
 from icg_tasks.evaluation.report_images import ImageFolder
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.lake.registry import champion_as_of
@@ -72,6 +72,8 @@ class DayView:
     preference: dict[str, Any]
     adapter: dict[str, Any]
     denoiser: dict[str, Any]  # its LoRA, empty where there is none
+    pigeon: dict[str, Any]
+    masks: str | None  # a picture of what Pigeon keeps of a history
     missing: list[str]
 
 
@@ -85,8 +87,10 @@ def gather(context: StageContext, images: ImageFolder) -> DayView:
         quality=_quality(context, missing),
         docs=_docs(context, missing),
         preference=_card(context, "preference", missing),
-        adapter=_card(context, "adapter", missing),
+        adapter=_card(context, "adapter", missing) if context.settings.generator == ICG else {},
         denoiser=_card(context, "denoiser", []),
+        pigeon=_card(context, "pigeon", missing) if context.settings.generator == PIGEON else {},
+        masks=_masks(context, images) if context.settings.generator == PIGEON else None,
         missing=missing,
     )
 
@@ -198,6 +202,11 @@ def _docs(context: StageContext, missing: list[str]) -> list[str]:
     if not pages:
         missing.append("no data docs of this day")
     return [f"../{key.removeprefix(keys.REPORTS + '/')}" for key in pages]
+
+
+def _masks(context: StageContext, images: ImageFolder) -> str | None:
+    version = champion_as_of(context.store, "pigeon", context.run_date)
+    return images.add_whole(f"{version.prefix}/masks.png") if version else None
 
 
 def _card(context: StageContext, kind: str, missing: list[str]) -> dict[str, Any]:

@@ -41,6 +41,13 @@ class ImageFolder:
         """Keep pixels (H, W, 3) as they are; returns ``images/<name>.png``."""
         return self._add(Image.fromarray(image_HWC))
 
+    def add_whole(self, key: str) -> str | None:
+        """Keep the picture under a store key in its own size; None where there is none. Raises DataCorrupt."""
+        found = self._store.get_with_etag(key)
+        if found is None:
+            return None
+        return self._add(decode_image(found[0], max_bytes=_MAX_BYTES, max_pixels=_MAX_PIXELS).convert("RGB"))
+
     def add_key(self, key: str) -> str | None:
         """Keep the picture under a store key; None where there is none or it is damaged (the page says so in its place)."""
         found = self._store.get_with_etag(key)

@@ -39,7 +39,7 @@ def arm_table(rows: Rows, metrics: Sequence[str]) -> str:
     metrics = [metric for metric in metrics if any(row["metric"] == metric for row in rows)]
     head = "".join(f'<th class="n">{METRIC_WORDS[metric]}</th>' for metric in metrics)
     lines = []
-    for arm in names.ARMS:
+    for arm in names.ALL_ARMS:
         if any(row["arm"] == arm and row["metric"] in metrics for row in rows):
             cells = "".join(f'<td class="n">{said(find_row(rows, arm, metric))}</td>' for metric in metrics)
             lines.append(f'<tr class="{"strong" if arm in STRONG else ""}"><td>{ARM_WORDS[arm]}</td>{cells}</tr>')

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from html import escape
 
-from icg_tasks.evaluation import report_day, report_measures, report_sections
+from icg_tasks.evaluation import report_day, report_measures, report_pigeon, report_sections
 from icg_tasks.evaluation.report_data import DayView, Evaluation
 from icg_tasks.evaluation.report_style import STYLE
 from icg_tasks.evaluation.report_words import headline, source_words
@@ -15,6 +15,7 @@ _SECTIONS = {
     "measures": "Measured",
     "gallery": "Segments",
     "learning": "Models",
+    "masks": "Masks",
     "stages": "Stages",
     "quality": "Data quality",
     "missing": "Not here",
@@ -32,6 +33,7 @@ def page(view: DayView, run_date: date, source: str, addresses: Mapping[str, str
             report_measures.measures(view.evaluation.rows if view.evaluation else []),
             report_sections.gallery(view.segments),
             report_day.learning(view),
+            report_pigeon.pigeon(view),
             report_day.stages(view.stages),
             report_day.quality(view),
             report_day.missing(view.missing),
@@ -63,7 +65,6 @@ def _whole(title: str, kind: str, body: str) -> str:
 
 
 def _versions(view: DayView) -> str:
-    used = [
-        f"{name} {card['version']}" for name, card in (("adapter", view.adapter), ("preference model", view.preference)) if card
-    ]
+    cards = (("adapter", view.adapter), ("Pigeon", view.pigeon), ("preference model", view.preference))
+    used = [f"{name} {card['version']}" for name, card in cards if card]
     return escape(f"Models in use: {', '.join(used)}." if used else "No model in use yet.")

@@ -16,6 +16,14 @@ ARM_WORDS: Final[dict[str, str]] = {
     names.PERSONAL_BEST: "personalised, best of 8",
     names.SWAPPED: "made for another segment",
     names.BEST: "best achievable",
+} | {
+    arm: words
+    for name in names.RIVALS
+    for arm, words in (
+        (names.rival_plain(name), f"{name.replace('_', ' ')}, unpersonalised"),
+        (name, name.replace("_", " ")),
+        (names.rival_best(name), f"{name.replace('_', ' ')}, best of 8"),
+    )
 }
 METRIC_WORDS: Final[dict[str, str]] = {
     names.PROBABILITY: "true click probability",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.evaluation.arms import (
+    ALL_ARMS,
     ALL_METRICS,
-    ARMS,
     BEST,
     BLOCKS,
     HELD_OUT_LOGIT,
@@ -26,8 +26,11 @@ from icg_tasks.evaluation.arms import (
     PERSONAL_BEST,
     PLAIN,
     PLAIN_BEST,
+    RIVALS,
     SWAPPED,
     WORLD_METRICS,
+    rival_best,
+    rival_plain,
 )
 
 Values = Mapping[tuple[str, str], NDArray[np.float64]]
@@ -41,8 +44,16 @@ DIFFERENCES: Final = (
     (PERSONAL_BEST, PLAIN_BEST),
     (SWAPPED, PLAIN),
     (BEST, PLAIN),
+    *((name, rival_plain(name)) for name in RIVALS),
+    *((PERSONAL, name) for name in RIVALS),
+    *((PERSONAL_BEST, rival_best(name)) for name in RIVALS),
 )
-SHARES: Final = ((PERSONAL, PLAIN), (PERSONAL_BEST, PLAIN), (PLAIN_BEST, PLAIN))
+SHARES: Final = (
+    (PERSONAL, PLAIN),
+    (PERSONAL_BEST, PLAIN),
+    (PLAIN_BEST, PLAIN),
+    *((arm, PLAIN) for name in RIVALS for arm in (name, rival_best(name))),
+)
 """Gains that are also told as a share of what the best achievable cover gains over the second arm."""
 
 
@@ -84,7 +95,7 @@ def table_rows(values: Values, resampling: Resampling) -> list[Row]:
     Only the logit of held-out users may be NaN, at pairs whose segment has none; such pairs are left out of its rows.
     """
     rows = []
-    for arm in ARMS:
+    for arm in ALL_ARMS:
         for metric in PAIR_METRICS:
             if (arm, metric) in values:
                 value_P, drawn = _known(_checked(values, arm, metric), resampling)
@@ -95,7 +106,7 @@ def table_rows(values: Values, resampling: Resampling) -> list[Row]:
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
     """Rows by arm and metric, each in the order in which this project names them."""
-    return sorted(rows, key=lambda row: (ARMS.index(row["arm"]), ALL_METRICS.index(row["metric"])))
+    return sorted(rows, key=lambda row: (ALL_ARMS.index(row["arm"]), ALL_METRICS.index(row["metric"])))
 
 
 def gain_rows(values: Values, resampling: Resampling) -> list[Row]:
@@ -150,7 +161,7 @@ def _block(rows: Sequence[Row], title: str, metrics: Sequence[str]) -> list[str]
     metrics = [metric for metric in metrics if any(name == metric for _, name in cell)]
     if not metrics:
         return []
-    present = [arm for arm in ARMS if any((arm, metric) in cell for metric in metrics)]
+    present = [arm for arm in ALL_ARMS if any((arm, metric) in cell for metric in metrics)]
     return [
         f"**{title}**",
         "",

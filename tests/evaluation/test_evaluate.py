@@ -10,7 +10,7 @@ import torch
 
 from icg_tasks.config import Settings
 from icg_tasks.contracts import partitions as keys
-from icg_tasks.contracts.errors import DataMissing, Interrupted
+from icg_tasks.contracts.errors import DataMissing, Interrupted, SettingsError
 from icg_tasks.contracts.holdout import is_held_out_item, is_held_out_user
 from icg_tasks.contracts.schemas import SEGMENTS
 from icg_tasks.covers.engine import CoverRequest, GeneratedCover
@@ -165,6 +165,21 @@ def test_image_metrics_and_held_out_users_are_what_these_arms_must_give(
         assert values.get(names.HELD_OUT_LOGIT, 0.0) != values[LOGIT]
     row = _rows(store)[PERSONAL, names.HELD_OUT_LOGIT]
     assert row["n"] == 4 * len(with_some)
+
+
+def test_rivals_are_arms_of_the_same_table_drawn_from_the_same_seeds(
+    context: Made, settings: Settings, store: ObjectStore, painted: dict[str, Any]
+) -> None:
+    asked = replace(settings, evaluation=replace(settings.evaluation, rivals="pigeon_stage_1", items_per_segment=2))
+    outcome = run(context("evaluate", asked))
+    found = _rows(store)
+    for rival, own in (("pigeon_stage_1", PERSONAL), ("pigeon_stage_1_best_of_8", names.PERSONAL_BEST)):
+        for metric in (LOGIT, SUBJECT, names.MS_SSIM):
+            assert {**found[rival, metric], "arm": own} == found[own, metric]  # one painter draws both
+    gain = next(row for row in outcome.figures["gains"] if (row["arm"], row["against"]) == (PERSONAL, "pigeon_stage_1"))
+    assert gain["mean"] == gain["low"] == gain["high"] == 0.0
+    with pytest.raises(SettingsError, match=r"evaluation\.rivals names pgieon; expected some of icg, pigeon, pigeon_stage_1"):
+        run(context("evaluate", replace(asked, evaluation=replace(asked.evaluation, rivals="pgieon"))))
 
 
 def test_tastes_are_counted_where_the_catalogue_draws_each_look_twice(

@@ -1,6 +1,8 @@
+import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,6 +175,25 @@ def test_an_empty_day_still_gives_a_page_that_names_what_is_missing(context: Mad
     for words in ("no evaluation of this day", "no clean/items", "no adapter model", "no data docs", "closing line of"):
         assert words in html, words
     assert outcome.counts["missing_parts"] >= 6
+
+
+def test_a_day_of_pigeons_shows_what_its_masks_keep_and_its_own_training(
+    context: Made, settings: Settings, store: ObjectStore
+) -> None:
+    picture = np.zeros((136, 408, 3), dtype=np.uint8)
+    card = {"reason": "score up", "curves": [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.5}], "checks": []}
+    version = publish_version(store, "pigeon", {"config.json": b"{}", "masks.png": png(picture)}, card)
+    set_champion(store, version, DAY, reason="test")
+    run(context("report"))
+    assert "What Pigeon looks at" not in store.get(f"{PREFIX}/index.html").decode()
+    run(context("report", replace(settings, generator="pigeon")))
+    page = store.get(f"{PREFIX}/index.html").decode()
+    assert "What Pigeon looks at" in page
+    assert f"Pigeon {version.version}" in page
+    assert "no adapter model" not in page
+    address = re.search(r'<img src="(images/[^"]+)" alt="history masked', page).group(1)
+    kept = Image.open(io.BytesIO(store.get(f"{PREFIX}/{address}")))
+    assert kept.size == (408, 136)  # in its own size: a patch is a few pixels wide
 
 
 def test_a_damaged_cover_costs_its_own_place_only(

@@ -145,7 +145,7 @@ class _Bench(Generic[ModuleT]):
             return
         tensors = load_file(self.folder / "state.safetensors", device=str(device()))
         self.module.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, strict=False)
-        self.average = {k[8:]: v for k, v in tensors.items() if k.startswith("average.")}
+        self.average |= {k[8:]: v for k, v in tensors.items() if k.startswith("average.")}
         for name, parameter in self.trained.items():
             keys = {k.split(".")[1]: v for k, v in tensors.items() if k.startswith("optimiser.") and k.split(".", 2)[2] == name}
             if keys:
