@@ -63,7 +63,7 @@ def _run(context: StageContext, compute: Compute, processes: Processes) -> Stage
     check_settings(settings)
     tokens = open_token_model(settings.token_family, settings.token_model, compute)
     learned, aside, unusable = read_catalogue(context)
-    catalogue = _together(learned, aside)
+    catalogue = together(learned, aside)
     windows = read_windows(context, catalogue)
     start = _start(context, tokens)
     context.say(f"{len(windows[0])} windows to learn on, {len(windows[1])} set aside; starting from {start.origin}")
@@ -107,7 +107,7 @@ def _start(context: StageContext, tokens: TokenModel) -> Start:
     return Start(pigeon=Pigeon(tokens, shape, settings.seed), champion=None, origin="fresh")
 
 
-def _together(first: Catalogue, second: Catalogue) -> Catalogue:
+def together(first: Catalogue, second: Catalogue) -> Catalogue:
     """One catalogue: what is set aside are users, not items."""
     return Catalogue(
         item_ids=first.item_ids + second.item_ids,

@@ -36,7 +36,7 @@ def gradients(context: StageContext) -> dict[str, torch.Tensor]:
     settings = context.settings.pigeon
     tokens = open_token_model(settings.token_family, settings.token_model, compute)
     learned, aside, _ = read_catalogue(context)
-    catalogue = train_pigeon._together(learned, aside)
+    catalogue = train_pigeon.together(learned, aside)
     atelier = Atelier(
         tokens=tokens,
         covers=Covers.of(tokens, catalogue),
