@@ -14,10 +14,15 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from transformers import DynamicCache, JanusConfig, JanusForConditionalGeneration, JanusImageProcessorPil, JanusVQVAE
+from transformers import JanusConfig, JanusForConditionalGeneration, JanusImageProcessorPil, JanusVQVAE
 
+from icg_tasks.backbones.device import Compute
+from icg_tasks.backbones.tokens.table import open_token_model
+from icg_tasks.backbones.tokens.writing import Piece, Sampling, TokenModel
+from icg_tasks.models.pigeon.sequence import LIKED, TITLE
 from icg_tasks.world import ATTRIBUTE_VALUES, SUBJECTS
 from icg_tasks.world.eye import AttributeClassifier
 from zoo.recipe import image_tokens
@@ -25,24 +30,25 @@ from zoo.recipe.denoiser import picture_grid
 from zoo.recipe.judges import attribute_hits
 from zoo.recipe.pool import held_out_pool, pixels, text_for, title_subjects, training_pool
 from zoo.recipe.reading import LookIndex
-from zoo.recipe.token_prompts import PLACEHOLDER, Sequence, code_places, embedded, prompt, soft_tokens, words
+from zoo.recipe.token_prompts import HIDDEN_SHARE, PLACEHOLDER, Sequence, code_places, embedded, prompt, soft_tokens, words
 from zoo.recipe.workshop import CACHE, ZOO, Plan, device, half_precision, log, replace_folder, train, write_json
 
 FOLDER: Final = CACHE / "janus"
 SHIPPED: Final = ZOO / "janus"
-GUIDANCE, TOP_K = 2.0, 50
+SAMPLING: Final = Sampling(top_k=50, guidance=2.0)
 BARS: Final = {"psnr_db": 21.0, "caption_subject": 0.95, "caption_palette": 0.98, "title_subject": 0.95, "liked_palette": 0.80}
 """What a shipped token model promises, on covers and texts that training never saw; more is better."""
 NUM_TOKENS: Final = image_tokens.GRID**2
 _WIDTH: Final = 192
 _BATCH: Final = 24
+_DRAWN_AT_ONCE: Final = 32
 _TEXTS: Final = {"caption": 0.45, "partial": 0.2, "title": 0.35}
 _LIKED_SHARE, _REFERENCE_SHARE, _NOTHING_SHARE = 0.3, 0.25, 0.08
 _HISTORY_WEIGHT: Final = 0.5
 _SUBJECT_WEIGHT: Final = 0.3
 PLAN: Final = Plan(
     name="janus",
-    steps=3200,
+    steps=2200,
     learning_rate=2e-3,
     matrix_rate=2e-2,
     weight_decay=0.01,
@@ -148,59 +154,46 @@ def _loss(
     return loss, parts
 
 
-@torch.no_grad()
-def draw(model: JanusForConditionalGeneration, sequences: list[Sequence], soft_BD: Tensor, *, seed: int) -> Tensor:
-    """Covers [B, 3, 64, 64] in 0 to 1, sampled from the 50 likeliest tokens each time, guidance 2; prompt by prompt."""
+def draw(model: TokenModel, requests: list[list[Piece]], *, seed: int) -> Tensor:
+    """Covers [B, 3, 64, 64] in 0 to 1, as the product writes them."""
     drawn = []
-    nothing = prompt("", reference=False, rng=np.random.default_rng(0))
-    for number, one in enumerate(sequences):
-        generator = torch.Generator().manual_seed(seed * 100_003 + number)
-        runs = [(DynamicCache(), *embedded(model, [told], soft_BD[number : number + 1])[:2]) for told in (one, nothing)]
-        states = [model.model.language_model(inputs_embeds=e, past_key_values=c, use_cache=True)[0][:, -1] for c, e, _ in runs]
-        codes: list[int] = []
-        for _ in range(NUM_TOKENS):
-            told, untold = (model.model.generation_head(state).float() for state in states)
-            logits = (untold + GUIDANCE * (told - untold))[0].cpu()
-            best = logits.topk(TOP_K)
-            codes.append(int(best.indices[torch.multinomial(best.values.softmax(dim=0), 1, generator=generator)]))
-            embed = model.prepare_embeddings_for_image_generation(torch.tensor([[codes[-1]]], device=device()))
-            states = [
-                model.model.language_model(inputs_embeds=embed, past_key_values=c, use_cache=True)[0][:, -1] for c, _, _ in runs
-            ]
-        drawn.append(codes)
-    return image_tokens.decoded(model.model.vqmodel, torch.tensor(drawn, device=device()))
+    for start in range(0, len(requests), _DRAWN_AT_ONCE):
+        prompt = model.prompt(requests[start : start + _DRAWN_AT_ONCE])
+        codes = model.write(prompt, [seed * 100_003 + start + row for row in range(len(prompt))], SAMPLING)
+        drawn.append(model.decode(codes))
+    return torch.cat(drawn)
 
 
-def measure(model: JanusForConditionalGeneration, count: int = 128) -> tuple[dict[str, float], Tensor]:
-    """The bars' figures, read by the judge, and the covers that were drawn from captions."""
+def measure(folder: Path, count: int = 128) -> tuple[dict[str, float], Tensor]:
+    """The bars' figures of a checkpoint, read by the judge, and the covers that were drawn from captions."""
+    model = open_token_model("janus", str(folder), Compute(device=device(), bfloat16=False))
     eye = AttributeClassifier.from_folder(ZOO / "judge").to(device())
-    pool = held_out_pool(max(count, 512))
-    rng = np.random.default_rng(99)
+    pool, rng = held_out_pool(max(count, 256)), np.random.default_rng(99)
     indices = torch.from_numpy(pool.indices[:count]).to(device())
-    no_soft = torch.zeros(count, _WIDTH, device=device())
     captions = [text_for("caption", row, rng, held_out=True).text for row in pool.indices[:count]]
-    from_captions = draw(model, [prompt(text, reference=False, rng=rng) for text in captions], no_soft, seed=1)
-    hits = attribute_hits(eye, from_captions, indices).float().mean(dim=0)
-    figures = {f"caption_{name}": float(value) for name, value in zip(ATTRIBUTE_VALUES, hits, strict=True)}
     titles, subjects = title_subjects(count, 6)
-    from_titles = draw(model, [prompt(text, reference=False, rng=rng) for text in titles], no_soft, seed=2)
+    codes, index = model.encode([Image.fromarray(image) for image in pool.images]), LookIndex(pool.indices)
+    liked: list[list[Piece]] = []
+    for title, row in zip(titles, pool.indices[:count], strict=True):
+        history_HND = model.embed_codes(codes[index.history(row[1:], 5, rng)])
+        history_HND[torch.from_numpy(rng.random(history_HND.shape[:2]) < HIDDEN_SHARE)] = 0
+        liked.append([LIKED, *map(model.framed, history_HND), TITLE + title])
     asked = indices.clone()
     asked[:, 0] = torch.from_numpy(subjects)
-    figures["title_subject"] = float(attribute_hits(eye, from_titles, asked)[:, 0].float().mean())
-    liked, index = [], LookIndex(pool.indices)
-    codes = image_tokens.encoded(model.model.vqmodel, pixels(pool.images)).cpu().numpy()
-    for title, row in zip(titles, pool.indices[:count], strict=True):
-        chosen = index.history(row[1:], 5, rng)
-        liked.append(prompt(title, codes[chosen].tolist(), reference=False, rng=rng))
-    from_liked = draw(model, liked, no_soft, seed=3)
-    seen = attribute_hits(eye, from_liked, asked).float().mean(dim=0)
-    figures |= {f"liked_{name}": float(value) for name, value in zip(ATTRIBUTE_VALUES, seen, strict=True)}
-    return figures | {"psnr_db": image_tokens.measure(model.model.vqmodel, 256)["psnr_db"]}, from_captions
+    from_captions = draw(model, [[TITLE + text] for text in captions], seed=1)
+    from_titles, from_liked = draw(model, [[TITLE + text] for text in titles], seed=2), draw(model, liked, seed=3)
+    figures = {"title_subject": float(attribute_hits(eye, from_titles, asked)[:, 0].float().mean())}
+    for kind, images, wanted in (("caption", from_captions, indices), ("liked", from_liked, asked)):
+        hits = attribute_hits(eye, images, wanted).float().mean(dim=0)
+        figures |= {f"{kind}_{name}": float(value) for name, value in zip(ATTRIBUTE_VALUES, hits, strict=True)}
+    squared = (model.decode(codes) - pixels(pool.images)).square().mean()
+    return figures | {"psnr_db": float(-10 * torch.log10(squared))}, from_captions
 
 
 def write(model: JanusForConditionalGeneration, folder: Path) -> None:
     """The folder of a checkpoint, weights in half precision."""
-    del model.subject_head
+    if hasattr(model, "subject_head"):
+        del model.subject_head
     model.half().save_pretrained(folder)
     words().save_pretrained(folder)
     JanusImageProcessorPil(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(folder)
@@ -208,10 +201,10 @@ def write(model: JanusForConditionalGeneration, folder: Path) -> None:
 
 def _export(model: JanusForConditionalGeneration, step: int) -> None:
     final = step == PLAN.steps
-    figures, covers = measure(model, 96 if final else 24)
+    replace_folder(FOLDER, lambda folder: write(model, folder))
+    figures, covers = measure(FOLDER, 96 if final else 24)
     log(f"janus step {step}: " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     picture_grid(covers[:24], columns=8).save(CACHE / f"janus_{step}.png")
-    replace_folder(FOLDER, lambda folder: write(model, folder))
     write_json(FOLDER / "figures.json", {"step": step, "figures": figures, "bars": BARS})
     missed = [f"{name} {figures[name]:.3f} below {bar}" for name, bar in BARS.items() if figures[name] < bar]
     if final and not missed:

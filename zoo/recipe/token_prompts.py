@@ -25,7 +25,7 @@ BOS, EOS, PAD = "<|begin_of_sentence|>", "<|end_of_sentence|>", "<|pad|>"
 BEGIN_IMAGE, END_IMAGE, PLACEHOLDER = "<begin_of_image>", "<end_of_image>", "<image_placeholder>"
 ASK, ANSWER = "<|User|>: ", "\n\n<|Assistant|>:"
 _MERGED_VOCABULARY: Final = 1_100
-_HIDDEN_SHARE: Final = 0.2
+HIDDEN_SHARE: Final = 0.2
 
 
 @cache
@@ -86,7 +86,7 @@ def prompt(text: str, liked: list[list[int]] | None = None, *, reference: bool, 
     if liked:
         sequence.text(LIKED)
         for codes in liked:
-            sequence.image(codes, rng.random(len(codes)) < _HIDDEN_SHARE)
+            sequence.image(codes, rng.random(len(codes)) < HIDDEN_SHARE)
     if text:
         sequence.text(TITLE + text)
     if reference:

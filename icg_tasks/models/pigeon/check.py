@@ -20,6 +20,7 @@ from icg_tasks.models.pigeon.windows import Windows
 from icg_tasks.models.training.processes import Processes
 
 _RATIO = 0.5
+_AT_ONCE = 32
 _MASK_SEEDS, _WRITE_SEEDS, _RATIOS = 201, 202, 203
 
 Doubles = NDArray[np.float64]
@@ -76,12 +77,12 @@ def check_pigeon(atelier: Atelier, pigeon: Pigeon, windows: Windows, processes: 
     numbers = processes.dealt(len(drawn))
     seeds = seeds_of(atelier.settings.seed, _WRITE_SEEDS, count=len(drawn))
     codes = []
-    for number in numbers:
-        asked = atelier.covers.asked(drawn.part([number]))
-        ratio = torch.tensor([_RATIO])
-        both = [write(pigeon, asked, ratio, [seeds[number]]) for write in (atelier.write, atelier.write_plain)]
-        codes.append(torch.cat(both))
-    codes_B2N = processes.collected(torch.stack(codes), len(drawn))
+    for start in range(0, len(numbers), _AT_ONCE):
+        mine = numbers[start : start + _AT_ONCE]
+        asked, ratio_B = atelier.covers.asked(drawn.part(mine)), torch.full((len(mine),), _RATIO)
+        both = [write(pigeon, asked, ratio_B, [seeds[n] for n in mine]) for write in (atelier.write, atelier.write_plain)]
+        codes.append(torch.stack(both, dim=1))
+    codes_B2N = processes.collected(torch.cat(codes), len(drawn))
     return _scored(atelier, drawn, codes_B2N, loss).agreed(processes)
 
 

@@ -22,6 +22,7 @@ from icg_tasks.models.pigeon.windows import Windows
 from icg_tasks.models.training.processes import Processes
 
 _DRAWS, _SHARES = 101, 102
+_AT_ONCE = 32  # candidates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,14 @@ class Pairs:
         return LogChances(chosen_B=self.start_chosen_P[rows], rejected_B=self.start_rejected_P[rows])
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """Candidates of one window, one for each of R ratios."""
+
+    codes_RN: Tensor
+    score_R: Tensor
+
+
 def log_chances(pigeon: Pigeon, asked: Asked, masks: Masks, chosen_BN: Tensor, rejected_BN: Tensor) -> LogChances:
     """Of both images of each pair under the one prompt that they share; differentiable."""
     prompt = pigeon.prompt(asked, masks)
@@ -78,13 +87,14 @@ def make_pairs(
 ) -> Pairs:
     """Candidates of the first ``pigeon.pair_windows`` windows, by stage 1's weights; several processes share the writing.
 
-    ``after_each`` is called after each window, in all processes equally often.
+    ``after_each`` is called after every few windows, in all processes equally often.
     """
     together, settings = processes or Processes(), atelier.settings
     total = min(settings.pair_windows, len(windows))
-    mine = []
-    for number in together.dealt(total):
-        mine.append(_pair(atelier, pigeon, windows, number))
+    mine: list[Pairs] = []
+    dealt, chunk = together.dealt(total), max(1, _AT_ONCE // settings.ratios)
+    for start in range(0, len(dealt), chunk):
+        mine += _pairs(atelier, pigeon, windows, dealt[start : start + chunk])
         if after_each is not None:
             after_each()
     columns = {name: together.collected(torch.stack([getattr(one, name) for one in mine]), total) for name in vars(mine[0])}
@@ -92,15 +102,27 @@ def make_pairs(
     return Pairs(**{name: column[wide_enough] for name, column in columns.items()})
 
 
-def _pair(atelier: Atelier, pigeon: Pigeon, windows: Windows, number: int) -> Pairs:
+def _pairs(atelier: Atelier, pigeon: Pigeon, windows: Windows, numbers: list[int]) -> list[Pairs]:
+    """Best and worst candidate of some windows, all candidates written in one batch."""
+    ratios = ratio_sweep(atelier.settings.ratios)
+    count = len(ratios)
+    seeds = [seeds_of(atelier.settings.seed, _DRAWS, number, count=count) for number in numbers]
+    rows = [number for number in numbers for _ in ratios]
+    asked = atelier.covers.asked(windows.part(rows))
+    flat = [seed for mine in seeds for seed in mine]
+    written = atelier.write(pigeon, asked, torch.tensor(ratios * len(numbers)), flat)
+    score = atelier.score(*atelier.similarities(atelier.looks(written), windows.part(rows)))
+    return [
+        _pair(atelier, pigeon, windows, number, mine, _Written(codes_RN=codes, score_R=scores))
+        for number, mine, codes, scores in zip(numbers, seeds, written.split(count), score.split(count), strict=True)
+    ]
+
+
+def _pair(atelier: Atelier, pigeon: Pigeon, windows: Windows, number: int, seeds: list[int], candidates: _Written) -> Pairs:
     """Best and worst candidate of one window; every field without its first axis."""
     settings, device = atelier.settings, atelier.tokens.compute.device
-    ratios = ratio_sweep(settings.ratios)
-    window = windows.part([number])
-    asked = atelier.covers.asked(window)
-    seeds = seeds_of(settings.seed, _DRAWS, number, count=len(ratios))
-    written = atelier.write(pigeon, asked.rows([0] * len(ratios)), torch.tensor(ratios), seeds)
-    score = atelier.score(*atelier.similarities(atelier.looks(written), windows.part([number] * len(ratios))))
+    asked = atelier.covers.asked(windows.part([number]))
+    written, score = candidates.codes_RN, candidates.score_R
     best, worst = int(score.argmax()), int(score.argmin())
     share = float(np.random.default_rng([settings.seed, _SHARES, number]).random())
     masks = pigeon.draw_masks(asked, atelier.plan(torch.tensor([share]), seeds[:1]))
