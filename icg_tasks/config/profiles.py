@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from icg_tasks.config.intake import IntakeSettings, PrivacySettings
+from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.config.settings import (
     AdapterSettings,
     BackboneSettings,
@@ -17,7 +18,23 @@ from icg_tasks.config.settings import (
 
 def tiny() -> Settings:
     """The embedded default: the shipped tiny stack on two CPU cores, a local folder as object store."""
-    return Settings(profile="tiny")
+    return Settings(
+        profile="tiny",
+        pigeon=PigeonSettings(
+            token_model="zoo:janus",  # noqa: S106 -- a checkpoint
+            reconstruction_steps=60,
+            reconstruction_learning_rate=5e-4,
+            preference_steps=40,
+            preference_learning_rate=2e-4,
+            pair_windows=32,
+            ratios=5,
+            evaluate_every=20,
+            patience=2,
+            max_windows=800,
+            check_windows=24,
+            guidance=2.0,
+        ),
+    )
 
 
 def production() -> Settings:
