@@ -13,6 +13,7 @@ class WorldSettings:
     """The embedded world (simulation only; production reads real logs)."""
 
     seed: int = 7
+    catalogue: str = "covers"  # covers | stickers (of emotions; no model of the tiny stack was shown any)
     num_items: int = 640
     new_items_per_day: int = 4
     num_users: int = 20_000

@@ -23,7 +23,7 @@ from icg_tasks.evaluation.judged import JudgedPairs
 from icg_tasks.evaluation.looking import compared_side, look
 from icg_tasks.evaluation.making import ItemImages, Studio, arm_images
 from icg_tasks.evaluation.metrics.resampling import over_groups
-from icg_tasks.evaluation.notes import WORLD, held_out_notes, image_notes
+from icg_tasks.evaluation.notes import held_out_notes, image_notes, truth_is_known
 from icg_tasks.evaluation.report_data import Evaluation
 from icg_tasks.evaluation.report_page import evaluation_page
 from icg_tasks.evaluation.rivals import add_rivals
@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageOutcome:
         for row, swapped in enumerate(swaps):
             judged.add(studio, segments[row], images, arm_images(studio, images, segments[row], row, swapped))
     add_rivals(context, studio, judged, segments)
-    if context.settings.source == WORLD:
+    if truth_is_known(context.settings):
         from icg_tasks.evaluation.world_truth import add_truth
 
         add_truth(context, studio, judged)

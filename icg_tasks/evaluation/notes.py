@@ -18,6 +18,11 @@ from icg_tasks.evaluation.towers import sees_for_rewards
 WORLD = "world"
 
 
+def truth_is_known(settings: Settings) -> bool:
+    """Whether there is an oracle whose eye was trained on such covers."""
+    return settings.source == WORLD and settings.world.catalogue == "covers"
+
+
 def held_out_notes(settings: Settings, num_items: int, segments: Sequence[Segment]) -> list[str]:
     """How arms are compared, and which items, users and days no training saw."""
     evaluation = settings.evaluation
@@ -38,10 +43,14 @@ def held_out_notes(settings: Settings, num_items: int, segments: Sequence[Segmen
         notes.append(f"The arms called best of 8 choose among {evaluation.best_of} here (evaluation.best_of).")
     if num_items < evaluation.items_per_segment:
         notes.append(f"Only {num_items} held-out items were to be had; {evaluation.items_per_segment} were asked for.")
-    if settings.source == WORLD:
+    if truth_is_known(settings):
         notes.append(
             "Truth is the oracle's mean over all users of a segment, on the home page's fourth place; "
             "true_click_logit_held_out_users is the same over its held-out users alone."
+        )
+    elif settings.source == WORLD:
+        notes.append(
+            "No eye of this world was trained on stickers: true values are left out, and preference is the model's opinion."
         )
     else:
         notes.append(
@@ -82,6 +91,6 @@ def image_notes(settings: Settings, tower: Tower, catalogue: CatalogueSeen | Non
     counted = "distinct_looks counts segments whose covers can be told apart in three of four forced choices on items left out."
     if names.BEST in looked.candidates_IUKE:
         counted += " That of best_achievable is the number of distinct tastes."
-    elif settings.source == WORLD:
+    elif truth_is_known(settings):
         counted += " Tastes are not counted: that takes each look drawn twice (evaluation.catalogue_covers=512 or more)."
     return [*notes, counted]

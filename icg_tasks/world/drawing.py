@@ -7,6 +7,7 @@ Run: ``from icg_tasks.world import draw_cover``; pixels are uint8 RGB, height x 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -22,6 +23,7 @@ _OVERSAMPLING: Final = 4
 _TEXTURE_CONTRAST: Final = 0.62
 
 Box: TypeAlias = tuple[float, float, float, float]
+Emblem: TypeAlias = Callable[[Pen], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +125,12 @@ def _draw_sparkles(sheet: _Sheet, stage: _Stage, palette: Palette, rng: np.rando
             _draw_sparkle(sheet, x, y, rng.uniform(4.0, 5.0), colour)
 
 
-def _draw_emblem(sheet: _Sheet, subject: str, stage: _Stage, palette: Palette, rng: np.random.Generator) -> None:
+def _draw_emblem(sheet: _Sheet, emblem: Emblem, stage: _Stage, palette: Palette, rng: np.random.Generator) -> None:
     left, top, right, bottom = stage.area
     shift_x, shift_y = rng.uniform(-1.5, 1.5, size=2).tolist()
     scale = stage.emblem_half_side * rng.uniform(0.92, 1.06)
     centre = (((left + right) / 2 + shift_x) * sheet.unit, ((top + bottom) / 2 + shift_y) * sheet.unit)
-    DRAW_SUBJECT[subject](Pen(canvas=sheet.canvas, palette=palette, centre=centre, scale=scale * sheet.unit))
+    emblem(Pen(canvas=sheet.canvas, palette=palette, centre=centre, scale=scale * sheet.unit))
 
 
 def _draw_look(sheet: _Sheet, look: Look, palette: Palette, rng: np.random.Generator) -> _Stage:
@@ -146,6 +148,11 @@ def draw_cover(attributes: CoverAttributes, seed: int, size: int = 64) -> NDArra
 
     Raises ValueError if the side is below 16 px or the seed is negative.
     """
+    return draw_with(DRAW_SUBJECT[attributes.subject], attributes, seed, size)
+
+
+def draw_with(emblem: Emblem, attributes: CoverAttributes, seed: int, size: int) -> NDArray[np.uint8]:
+    """The same with any emblem; raises ValueError as ``draw_cover`` does."""
     if size < 16 or seed < 0:
         raise ValueError(f"size {size} px and seed {seed}: the side must be at least 16 px and the seed not negative")
     rng = np.random.default_rng((seed, *attributes.as_indices()))
@@ -154,5 +161,5 @@ def draw_cover(attributes: CoverAttributes, seed: int, size: int = 64) -> NDArra
     image = Image.new("RGB", (side, side), palette.background)
     sheet = _Sheet(canvas=ImageDraw.Draw(image), unit=side / 64)
     stage = _draw_look(sheet, attributes.look, palette, rng)
-    _draw_emblem(sheet, attributes.subject, stage, palette, rng)
+    _draw_emblem(sheet, emblem, stage, palette, rng)
     return np.asarray(image.reduce(_OVERSAMPLING), dtype=np.uint8)

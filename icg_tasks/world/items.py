@@ -3,6 +3,7 @@
 An item's number fixes everything about it: first day, subject, mood, look, titles, cover. Knows nothing of users or clicks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -15,6 +16,7 @@ from icg_tasks.config.settings import WorldSettings
 from icg_tasks.world.attributes import ATTRIBUTE_VALUES, MOODS, SUBJECTS, CoverAttributes, attributes_from_indices
 from icg_tasks.world.chance import day_number, day_of, newcomers_per_day, stream
 from icg_tasks.world.drawing import draw_cover
+from icg_tasks.world.stickers import draw_sticker, make_sticker_title
 from icg_tasks.world.titles import make_title
 
 LISTED_AFTER_LAST_SHOWN: Final = 21
@@ -32,6 +34,21 @@ _CATEGORIES: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """A kind of items: how one is drawn (attributes, seed, size) and what it is called (subject, mood, chance)."""
+
+    draw: Callable[[CoverAttributes, int, int], NDArray[np.uint8]]
+    title: Callable[[str, str, np.random.Generator], str]
+
+
+CATALOGUES: Final[dict[str, Catalogue]] = {
+    "covers": Catalogue(draw=draw_cover, title=make_title),
+    "stickers": Catalogue(draw=draw_sticker, title=make_sticker_title),
+}
+"""What ``world.catalogue`` names."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One item; ``appeal`` is in logits and has nothing to do with its cover."""
 
@@ -43,6 +60,7 @@ class Item:
     category: str
     updated_on: date
     appeal: float
+    catalogue: str = "covers"
 
     @property
     def image_name(self) -> str:
@@ -51,7 +69,7 @@ class Item:
 
     def draw(self, size: int = 64) -> NDArray[np.uint8]:
         """Its own cover, uint8 (size, size, 3)."""
-        return draw_cover(self.attributes, seed=self.number, size=size)
+        return CATALOGUES[self.catalogue].draw(self.attributes, self.number, size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +119,7 @@ def shelf(settings: WorldSettings, day: date) -> Shelf:
         per_day * number,
         per_day * number + settings.num_items,
     )
-    items = [
-        _item(settings.seed, index, number, _first_day(settings.num_items, per_day, index)) for index in range(start, stop)
-    ]
+    items = [_item(settings, index, number, _first_day(settings.num_items, per_day, index)) for index in range(start, stop)]
     return Shelf(items=items, num_shown=stop - shown)
 
 
@@ -111,12 +127,12 @@ def _first_day(num_items: int, per_day: int, index: int) -> int:
     return max(0, -(-(index - num_items + 1) // per_day))
 
 
-def _item(seed: int, index: int, today: int, first_day: int) -> Item:
-    rng = stream(seed, "item", index)
+def _item(settings: WorldSettings, index: int, today: int, first_day: int) -> Item:
+    rng, kind = stream(settings.seed, "item", index), CATALOGUES[settings.catalogue]
     attributes = attributes_from_indices(tuple(int(rng.integers(len(values))) for values in ATTRIBUTE_VALUES.values()))
     mood = MOODS[int(rng.integers(len(MOODS)))]
-    title = make_title(attributes.subject, mood, rng)
-    revised_title = make_title(attributes.subject, mood, rng)
+    title = kind.title(attributes.subject, mood, rng)
+    revised_title = kind.title(attributes.subject, mood, rng)
     revised_day = first_day + 1 + int(rng.integers(160)) if rng.random() < _REVISED_SHARE else today + 1
     revised = revised_day <= today
     return Item(
@@ -128,4 +144,5 @@ def _item(seed: int, index: int, today: int, first_day: int) -> Item:
         category=_CATEGORIES[mood],
         updated_on=day_of(revised_day if revised else first_day),
         appeal=float(rng.normal(scale=APPEAL_SCALE)),
+        catalogue=settings.catalogue,
     )

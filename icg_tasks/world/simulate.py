@@ -20,7 +20,7 @@ from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.lake.partitions import write_partition
 from icg_tasks.stage import StageContext
 from icg_tasks.world.arrivals import Arrivals
-from icg_tasks.world.items import Shelf, shelf
+from icg_tasks.world.items import CATALOGUES, Shelf, shelf
 
 MAX_DAYS = 400
 
@@ -55,7 +55,9 @@ def run(context: StageContext) -> StageOutcome:
 
 
 def check_world(world: WorldSettings) -> None:
-    """Raises SettingsError for sizes below 1 or shares outside 0 to 1."""
+    """Raises SettingsError for sizes below 1, shares outside 0 to 1, or a catalogue that there is not."""
+    if world.catalogue not in CATALOGUES:
+        raise SettingsError(f"world.catalogue is {world.catalogue!r}; expected one of {', '.join(CATALOGUES)}")
     for name in ("num_items", "num_users", "impressions_per_day"):
         if getattr(world, name) < 1:
             raise SettingsError(f"world.{name} is {getattr(world, name)}; it must be at least 1")
