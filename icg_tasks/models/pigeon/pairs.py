@@ -114,7 +114,9 @@ def _pairs(atelier: Atelier, pigeon: Pigeon, windows: Windows, numbers: list[int
     score = atelier.score(*atelier.similarities(atelier.looks(written), windows.part(rows)))
     return [
         _pair(atelier, pigeon, windows, number, mine, _Written(codes_RN=codes, score_R=scores))
-        for number, mine, codes, scores in zip(numbers, seeds, written.split(count), score.split(count), strict=True)
+        for number, mine, codes, scores in zip(
+            numbers, seeds, torch.split(written, count), torch.split(score, count), strict=True
+        )
     ]
 
 
