@@ -35,6 +35,9 @@ class Stage:
 
 
 SHARD = Argument(flag="--shard", options={"type": int, "required": True, "help": "shard number from plan-covers, from 0"})
+MAX_GPU_HOURS = Argument(
+    flag="--max-gpu-hours", options={"type": float, "help": "of generate-covers; best expected clicks first (0: no bound)"}
+)
 DAYS = Argument(flag="--days", options={"type": int, "default": 1, "help": "how many days, ending with the run date"})
 SOURCE = Argument(flag="source", options={"help": "outside format, e.g. classics"})
 PATH = Argument(flag="--path", options={"required": True, "help": "folder of the outside data"})
@@ -63,7 +66,11 @@ STAGES: dict[str, Stage] = {
     names.TRAIN_PIGEON: Stage(
         module="icg_tasks.models.pigeon.train_pigeon", summary="Pigeon: masked reconstruction, pairwise alignment, gated"
     ),
-    names.PLAN_COVERS: Stage(module="icg_tasks.covers.plan", summary="which (segment, item, variant) need a new image; shards"),
+    names.PLAN_COVERS: Stage(
+        module="icg_tasks.covers.plan",
+        summary="which (segment, item, variant) need a new image and why; shards",
+        arguments=(MAX_GPU_HOURS,),
+    ),
     names.GENERATE_COVERS: Stage(module="icg_tasks.covers.generate", summary="images of one shard", arguments=(SHARD,)),
     names.PUBLISH_COVERS: Stage(module="icg_tasks.covers.publish", summary="verify, manifest last, move current.json"),
     names.EVALUATE: Stage(module="icg_tasks.evaluation.evaluate", summary="arms by metrics, with intervals"),

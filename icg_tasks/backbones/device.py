@@ -20,11 +20,12 @@ class Compute:
     device: torch.device
     bfloat16: bool
     attention: str = "sdpa"  # transformers' name of the language model's implementation
+    half_on_cpu: bool = False  # weights and sums in bfloat16 on the CPU, too, where products are
 
     @property
     def frozen_dtype(self) -> torch.dtype:
         """What frozen weights are held in: bfloat16 on an accelerator that computes in it, else float32."""
-        return torch.bfloat16 if self.bfloat16 and self.device.type != "cpu" else torch.float32
+        return torch.bfloat16 if self.bfloat16 and (self.half_on_cpu or self.device.type != "cpu") else torch.float32
 
     def autocast(self, *, enabled: bool = True) -> AbstractContextManager[object]:
         """Context in which matrix products and convolutions run in the chosen precision."""

@@ -4,6 +4,7 @@ every leaf. Secrets are never settings: they come from the environment alone.
 
 from dataclasses import dataclass, field
 
+from icg_tasks.config.generation import GenerationSettings
 from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.pigeon import PigeonSettings
 
@@ -203,5 +204,6 @@ class Settings:
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     pigeon: PigeonSettings = field(default_factory=PigeonSettings)
     covers: CoverSettings = field(default_factory=CoverSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)

@@ -124,8 +124,10 @@ COVER_PLAN = pa.schema(
         ("variant", pa.int32()),
         ("seed", pa.int64()),
         ("request_hash", pa.string()),  # of item content, segment vector, models and settings
-        ("shard", pa.int32()),  # null when a former cover is kept
+        ("shard", pa.int32()),  # null when a former cover is kept, or none is made
         ("kept_cover_id", pa.string()),  # null when a new image is needed
+        ("content_hash", pa.string()),  # the item's
+        ("reason", pa.string()),  # why it is made, kept or left out (covers/former.py)
     ]
 )
 COVER_MANIFEST = pa.schema(

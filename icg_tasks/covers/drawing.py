@@ -1,19 +1,23 @@
-"""The generators behind one interface: an item read once, images of it drawn for user vectors.
+"""The generators behind one interface: items read once, images of them drawn for user vectors.
 
 ``generator`` in settings names one. Everything around it (planning, choice among candidates, checks, publishing, evaluation)
 knows this file alone. A new one is a class here and a line in DRAWERS.
 Legend: B images, R requests, C 3, H height, W width, V user vector.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from icg_tasks.contracts.errors import SettingsError
-from icg_tasks.covers.versions import ICG, PIGEON, PREFERENCE
+from icg_tasks.covers.states_cache import StatesCache
+from icg_tasks.covers.versions import ICG, PIGEON, PREFERENCE, checkpoint_name
 from icg_tasks.lake.registry import fetch_version, require_champion
 from icg_tasks.stage import StageContext
 
@@ -21,15 +25,21 @@ from icg_tasks.stage import StageContext
 class Drawer(Protocol):
     """A generator, loaded once, frozen."""
 
-    def read(self, image: Image.Image, title: str) -> Any:
-        """Whatever depends on the item alone; given back to ``draw``."""
+    def read(self, image: Image.Image, title: str, content: str) -> Any:
+        """Whatever depends on the item alone, to be given to ``draw``; ``content`` is a hex digest of image and title."""
         ...
 
-    def draw(self, read: Any, users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]) -> Tensor:
-        """Pixels [B, 3, H, W] in [0, 1]: for each request in turn its candidates, one row each.
+    def draw(
+        self, reads_R: Sequence[Any], users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
+    ) -> Any:
+        """For each request in turn its candidates, one row each, to be given to ``develop``.
 
         A zero user vector or a personalisation scale of 0 gives the unpersonalised cover.
         """
+        ...
+
+    def develop(self, drawn: Any) -> Tensor:
+        """Pixels [B, 3, H, W] in [0, 1]."""
         ...
 
 
@@ -40,18 +50,35 @@ class IcgDrawer:
         from icg_tasks.models.icg.generator import IcgGenerator
 
         self.generator = IcgGenerator.load(context)
+        self._cache: StatesCache | None = None
+        if context.settings.generation.states_cache_bytes > 0:
+            self._cache = StatesCache(context.store, self._reader_name(context))
 
-    def read(self, image: Image.Image, title: str) -> Tensor:
-        """States of the meta tokens [1, K, D]."""
-        return self.generator.item_states([image], [title])
+    def read(self, image: Image.Image, title: str, content: str) -> Tensor:
+        """States of the meta tokens [1, K, D], read alone, so that they do not depend on who else is read."""
+        if self._cache is None:
+            return self.generator.item_states([image], [title])
+        shape = (1, *self.generator.adapter.meta_tokens.shape)
+        return self._cache.states(content, lambda: self.generator.item_states([image], [title]), shape)
 
     def draw(
-        self, read: Tensor, users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
+        self, reads_R: Sequence[Tensor], users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
     ) -> Tensor:
-        """Each image from noise of its own seed."""
-        del candidates_R  # rows are all alike
-        told = self.generator.conditions(read.expand(len(seeds), *read.shape[1:]), users_BV, scale=scales_B)
-        return self.generator.sample(told, seeds=seeds)
+        """Latents, each image's from noise of its own seed; batches hold images of any items and users."""
+        rows = [read.expand(count, *read.shape[1:]) for read, count in zip(reads_R, candidates_R, strict=True)]
+        return self.generator.latents(torch.cat(rows), users_BV, scales_B, seeds)
+
+    def develop(self, drawn: Tensor) -> Tensor:
+        """The autoencoder's work."""
+        return self.generator.pixels(drawn)
+
+    def _reader_name(self, context: StageContext) -> str:
+        """Hex digest of everything that decides states besides the item."""
+        compute = self.generator.compute
+        name = [checkpoint_name(context.settings.backbones.language_model), compute.device.type, compute.frozen_dtype]
+        digest = hashlib.sha256(repr([*name, compute.bfloat16, compute.attention]).encode())
+        digest.update(self.generator.adapter.meta_tokens.float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 class PigeonDrawer:
@@ -73,14 +100,37 @@ class PigeonDrawer:
         self._side = context.settings.covers.size_pixels
         self._histories: dict[bytes, Any] = {}
 
-    def read(self, image: Image.Image, title: str) -> tuple[Tensor, str]:
+    def read(self, image: Image.Image, title: str, content: str) -> tuple[Tensor, str]:  # noqa: ARG002
         """Codes [N] of the item's own cover, and its title."""
         return self.generator.tokens.encode([image])[0], title
 
     def draw(
+        self,
+        reads_R: Sequence[tuple[Tensor, str]],
+        users_BV: Tensor,
+        scales_B: Tensor,
+        seeds: Sequence[int],
+        candidates_R: Sequence[int],
+    ) -> Tensor:
+        """Pixels; requests of one item that follow each other are written together. Raises SettingsError for a scale between or
+        beyond 0 and 1: a history is told or not."""
+        pixels, start = [], 0
+        for _, group in groupby(range(len(reads_R)), key=lambda row: id(reads_R[row])):
+            rows = list(group)
+            counts = [candidates_R[row] for row in rows]
+            mine = slice(start, start + sum(counts))
+            pixels.append(self._written(reads_R[rows[0]], users_BV[mine], scales_B[mine], seeds[mine], counts))
+            start = mine.stop
+        return torch.cat(pixels)
+
+    def develop(self, drawn: Tensor) -> Tensor:
+        """They are pixels already."""
+        return drawn
+
+    def _written(
         self, read: tuple[Tensor, str], users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
     ) -> Tensor:
-        """Raises SettingsError for a scale between or beyond 0 and 1: a history is told or not."""
+        """Covers of one item."""
         from icg_tasks.models.pigeon.generator import Wanted
 
         wanted, start = [], 0

@@ -47,7 +47,9 @@ def collect(context: StageContext) -> Collected:
     for row in plan:
         if row["shard"] is not None:
             by_shard.setdefault(row["shard"], []).append(row)
-    rows, vectors = _kept(context, [row for row in plan if row["shard"] is None], metadata.get("kept_from"))
+    rows, vectors = _kept(
+        context, [row for row in plan if row["shard"] is None and row["kept_cover_id"] is not None], metadata.get("kept_from")
+    )
     rejected: Counter[str] = Counter()
     made = 0
     for shard, planned in sorted(by_shard.items()):

@@ -1,35 +1,37 @@
 """Stage generate-covers: the images of one shard of the plan. Blobs first, then the shard's rows, whole.
 
-Progress is kept item by item, so a stopped or killed run goes on from there; a finished shard is not made again. An item whose
-own cover cannot be read costs that item only. Run: ``icg generate-covers --run-date YYYY-MM-DD --shard 0``.
+Progress is kept batch by batch, so a stopped or killed run goes on from there; a finished shard is not made again. An item
+whose own cover cannot be read costs that item only. Run: ``icg generate-covers --run-date YYYY-MM-DD --shard 0``.
 """
 
-import hashlib
 import math
+import time
 from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
-from icg_tasks.contracts.schemas import COVER_MANIFEST, EVERYONE
+from icg_tasks.contracts.schemas import COVER_MANIFEST
 from icg_tasks.contracts.stages import StageOutcome
+from icg_tasks.covers.asked import Unmade, covers_in_a_batch
 from icg_tasks.covers.checks import blob_fault
 from icg_tasks.covers.finish import Finisher
+from icg_tasks.covers.orders import Orders
+from icg_tasks.covers.overlap import ahead
 from icg_tasks.covers.progress import Progress
-from icg_tasks.covers.requests import Vector, rounded
-from icg_tasks.covers.shards import pair_key, read_shard, shard_dataset, write_shard
+from icg_tasks.covers.shards import batch_order, pair_key, read_shard, shard_dataset, write_shard
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.stage import StageContext
 
 if TYPE_CHECKING:
-    from icg_tasks.covers.engine import CoverEngine, CoverRequest, GeneratedCover
+    from icg_tasks.covers.engine import CoverEngine, GeneratedCover
 
 _NAMED = 5
+_TELL_EVERY_SECONDS = 10.0
 UNREADABLE = "own_cover_unreadable"
 
 Row = dict[str, Any]
@@ -46,17 +48,16 @@ def run(context: StageContext) -> StageOutcome:
     progress = Progress(context, shard, planned)
     todo = [row for row in planned if pair_key(row) not in progress.rows]
     context.say(f"shard {shard}: {len(planned)} covers, {len(planned) - len(todo)} of them saved by an earlier try")
-    if todo:
-        _make(context, planned, progress)
+    seconds = _make(context, planned, progress) if todo else 0.0
     rows = list(progress.rows.values())
     write_shard(context.store, context.run_date, shard, rows, planned)
     progress.clear()
-    return _outcome(context, shard, rows, made=len(todo))
+    return _outcome(context, shard, rows, made=len(todo), seconds=seconds)
 
 
 def _planned(context: StageContext, shard: int) -> list[Row]:
     plan = read_partition(context.store, keys.COVER_PLANS, context.run_date).to_pylist()
-    planned = sorted((row for row in plan if row["shard"] == shard), key=lambda row: (row["item_id"], pair_key(row)))
+    planned = sorted((row for row in plan if row["shard"] == shard), key=batch_order)
     if not planned:
         shards = sorted({row["shard"] for row in plan if row["shard"] is not None})
         raise DataMissing(f"the plan for {context.run_date} has no shard {shard}; it has {len(shards)}: {shards[:20]}")
@@ -71,28 +72,48 @@ def _stands(context: StageContext, row: Row) -> bool:
     return found is not None and blob_fault(found[0], row) is None
 
 
-def _make(context: StageContext, planned: list[Row], progress: Progress) -> None:
-    """All covers of each item that is not finished, item by item; saves on the way and when asked to stop."""
+def _make(context: StageContext, planned: list[Row], progress: Progress) -> float:
+    """All covers of unfinished batches; saves on the way and when asked to stop. Seconds of it, loading left out."""
     from icg_tasks.covers.engine import CoverEngine
 
     engine = CoverEngine.load(_own_scratch(context))
     _check_versions(context, engine)
-    finisher = Finisher.load(context)
-    vectors = _vectors(context)
-    items = {row["item_id"]: row for row in read_partition(context.store, keys.ITEMS, context.run_date).to_pylist()}
-    done = 0
-    for item_id, group in groupby(planned, key=lambda row: str(row["item_id"])):
-        rows = list(group)
-        if any(pair_key(row) not in progress.rows for row in rows):
-            progress.add(_item_rows(context, engine, finisher, items.get(item_id), rows, vectors))
+    batches = [batch for batch in whole_batches(context, planned) if any(pair_key(row) not in progress.rows for row in batch)]
+    started = told = time.monotonic()
+    with closing(finished_rows(context, engine, batches)) as finished:
+        for rows in finished:
+            progress.add(rows)
             if progress.due():
                 progress.save()
-        done += len(rows)
-        if done % 50 < len(rows):
-            context.say(f"{done} of {len(planned)} covers")
-        if context.stop.raised:
-            progress.save()
-            context.stop.check(f"{len(progress.rows)} of {len(planned)} covers are saved")
+            if time.monotonic() - told > _TELL_EVERY_SECONDS:
+                told = time.monotonic()
+                context.say(f"{len(progress.rows)} of {len(planned)} covers")
+            if context.stop.raised:
+                progress.save()
+                context.stop.check(f"{len(progress.rows)} of {len(planned)} covers are saved")
+    return time.monotonic() - started
+
+
+def finished_rows(context: StageContext, engine: "CoverEngine", batches: list[list[Row]]) -> Generator[list[Row], None, None]:
+    """Rows as COVER_SHARD wants them, batch by batch; their blobs are in the store.
+
+    While a batch is drawn, the next one's items are fetched and read, and the last one's covers are encoded and uploaded.
+    """
+    finisher, orders = Finisher.load(context), Orders(context)
+    with closing(engine.make(orders.requests(batch) for batch in batches)) as made:
+        finished = ahead(
+            [_finished(context, engine, finisher, orders, row, cover) for row, cover in zip(batch, covers, strict=True)]
+            for batch, covers in zip(batches, made, strict=True)
+        )
+        with closing(finished):
+            yield from finished
+
+
+def whole_batches(context: StageContext, planned: list[Row]) -> list[list[Row]]:
+    """The plan's batches: a shard holds whole ones, so who is drawn together hangs on the plan alone."""
+    covers = context.settings.covers
+    size = covers_in_a_batch(covers.batch_size, covers.candidates)
+    return [planned[start : start + size] for start in range(0, len(planned), size)]
 
 
 def _own_scratch(context: StageContext) -> StageContext:
@@ -101,50 +122,20 @@ def _own_scratch(context: StageContext) -> StageContext:
     return replace(context, settings=replace(context.settings, work_folder=str(folder)))
 
 
-def _item_rows(
+def _finished(
     context: StageContext,
     engine: "CoverEngine",
     finisher: Finisher,
-    item: Row | None,
-    rows: list[Row],
-    vectors: dict[str, Vector],
-) -> list[Row]:
-    """One item's rows as COVER_SHARD wants them; its blobs are in the store afterwards."""
-    try:
-        requests = _requests(context, item, rows, vectors)
-        covers = engine.generate(requests)
-    except (DataCorrupt, DataMissing) as error:
-        context.say(f"item {rows[0]['item_id']} gets no cover: {error}")
-        return [_shard_row(context, engine, row) | {"rejected": UNREADABLE} for row in rows]
-    title = requests[0].title
-    return [_shard_row(context, engine, row) | _made(finisher, cover, title) for row, cover in zip(rows, covers, strict=True)]
-
-
-def _requests(context: StageContext, item: Row | None, rows: list[Row], vectors: dict[str, Vector]) -> "list[CoverRequest]":
-    from icg_tasks.covers.engine import CoverRequest
-
-    if item is None:
-        raise DataMissing(f"it is planned but not in {keys.ITEMS} of {context.run_date}; run icg plan-covers again")
-    key = keys.checked_key(item["reference_image"])
-    size, most = context.store.size(key), context.settings.intake.max_image_bytes
-    if size > most:
-        raise DataCorrupt(f"own cover of {size} bytes, at most {most} are read")
-    image_bytes = context.store.get(key)
-    if hashlib.sha256(image_bytes).hexdigest() != item["image_sha256"]:
-        raise DataCorrupt(f"{key} has changed since validation; run icg validate-items again")
-    settings = context.settings.covers
-    return [
-        CoverRequest(
-            item_id=row["item_id"],
-            title=item["title"],
-            image_bytes=image_bytes,
-            user_vector=None if row["segment_id"] == EVERYONE else vectors[row["segment_id"]],
-            seed=row["seed"],
-            candidates=settings.candidates,
-            scale=settings.personalisation,
-        )
-        for row in rows
-    ]
+    orders: Orders,
+    planned: Row,
+    cover: "GeneratedCover | Unmade",
+) -> Row:
+    """A row as COVER_SHARD wants it; its blob is in the store afterwards."""
+    row = _shard_row(context, engine, planned)
+    if isinstance(cover, Unmade):
+        context.say(f"item {cover.item_id} gets no cover: {cover.why}")
+        return row | {"rejected": UNREADABLE}
+    return row | _made(finisher, cover, orders.title(cover.item_id))
 
 
 def _shard_row(context: StageContext, engine: "CoverEngine", planned: Row) -> Row:
@@ -178,17 +169,15 @@ def _check_versions(context: StageContext, engine: "CoverEngine") -> None:
         )
 
 
-def _vectors(context: StageContext) -> dict[str, Vector]:
-    table: pa.Table = read_partition(context.store, keys.COVER_PLAN_SEGMENTS, context.run_date)
-    return {row["segment_id"]: rounded(row["vector"]) for row in table.to_pylist()}
-
-
-def _outcome(context: StageContext, shard: int, rows: list[Row], *, made: int) -> StageOutcome:
+def _outcome(context: StageContext, shard: int, rows: list[Row], *, made: int, seconds: float = 0.0) -> StageOutcome:
     rejected = Counter(row["rejected"] for row in rows if row["rejected"] is not None)
     examples = sorted({row["item_id"] for row in rows if row["rejected"] is not None})[:_NAMED]
     counts = {"covers": len(rows) - rejected.total(), "made": made, "saved_before": len(rows) - made}
     counts |= {"rejected": rejected.total()}
     figures: dict[str, Any] = {"shard": shard, "rejected": dict(sorted(rejected.items())), "rejected_items": examples}
+    covers = context.settings.covers
+    figures["seconds_per_cover"] = round(seconds / made, 4) if made else None
+    figures |= {"candidates": covers.candidates, "steps": covers.steps, "size_pixels": covers.size_pixels}
     for name in ("preference", "relevance", "aesthetic"):
         values = [row[name] for row in rows if row[name] is not None and row["rejected"] is None]
         figures[f"mean_{name}"] = round(sum(values) / len(values), 6) if values else None

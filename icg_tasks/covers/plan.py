@@ -1,15 +1,14 @@
 """Stage plan-covers: which (segment, item, variant) get a cover, which of them can be kept, and which shard makes the others.
 
 A cover is kept where the newest earlier manifest holds one for the very same request (item content, segment vector, models,
-settings), so the day's cost follows what changed. Draws nothing. Run: ``icg plan-covers --run-date YYYY-MM-DD``.
+settings), so the day's cost follows what changed. Every row says why; the cost is told before it arises. Draws nothing.
+Run: ``icg plan-covers --run-date YYYY-MM-DD [--max-gpu-hours 2.5]``.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,17 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.schemas import COVER_PLAN, COVER_PLAN_SEGMENTS, EVERYONE
 from icg_tasks.contracts.stages import GENERATE_COVERS, StageOutcome
-from icg_tasks.covers.requests import Vector, cover_seed, drift, request_hash, rounded
+from icg_tasks.covers.anonymity import small_segments, without
+from icg_tasks.covers.asked import covers_in_a_batch
+from icg_tasks.covers.budget import expected_impressions, price, within_budget
+from icg_tasks.covers.former import Former
+from icg_tasks.covers.requests import Vector, cover_seed, drift, request_hash, rounded, settings_that_decide
+from icg_tasks.covers.split import assign_shards
+from icg_tasks.covers.states_cache import prune_states
 from icg_tasks.covers.versions import ModelVersions, model_versions
-from icg_tasks.lake.partitions import find_partition, latest_partition_before, read_partition, write_partition
+from icg_tasks.lake.partitions import read_partition, write_partition
 from icg_tasks.lake.store import ObjectStore
 from icg_tasks.stage import StageContext
-
-_READERS = 16
 
 Row = dict[str, Any]
 
@@ -39,22 +42,14 @@ class Wish:
     item_ids: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Former:
-    """The newest earlier manifest: cover ids by request hash, and the vectors its covers were made for."""
-
-    day: date | None
-    covers: dict[str, str]
-    vectors: dict[str, tuple[Vector, str]]
-
-
 def run(context: StageContext) -> StageOutcome:
     """Write covers/plans and covers/plan_segments of the run date."""
     _check_settings(context)
     versions = model_versions(context)
     contents = _item_contents(context.store, context.run_date)
-    former = _former(context)
-    wishes, skipped = _wishes(context, contents, former)
+    former = Former.read(context)
+    segments = _segments(context)
+    wishes, skipped = _wishes(context, segments, contents, former)
     rows: list[Row] = []
     chosen: list[Row] = []
     for wish in wishes:
@@ -62,17 +57,53 @@ def run(context: StageContext) -> StageOutcome:
         rows += mine
         if vector is not None:
             chosen.append({"segment_id": wish.segment_id, "vector": vector[0], "set_on": vector[1]})
-    _assign_shards(rows, context.settings.covers.shard_size)
+    rows, estimate = _affordable(context, rows, former, segments)
     shards = sorted({row["shard"] for row in rows if row["shard"] is not None})
     _write(context, rows, chosen, versions, former)
     _forget_former_shards(context, shards)
+    prune_states(context.store, context.settings.generation.states_cache_bytes)
     new = sum(row["shard"] is not None for row in rows)
-    counts = {"planned": len(rows), "kept": len(rows) - new, "new": new, "shards": len(shards)}
+    kept = sum(row["kept_cover_id"] is not None for row in rows)
+    reasons = dict(sorted(Counter(row["reason"] for row in rows).items()))
+    counts = {"planned": len(rows), "kept": kept, "new": new, "shards": len(shards)}
     counts |= {f"items_{reason}": count for reason, count in sorted(skipped.items())}
-    context.say(f"{len(rows)} covers planned, {len(rows) - new} kept from {former.day}, {new} to make in {len(shards)} shards")
-    figures = {"shards": shards, "kept_from": former.day.isoformat() if former.day else None, "versions": versions.to_json()}
+    context.say(f"{len(rows)} covers planned, {kept} kept from {former.day}, {new} to make in {len(shards)} shards")
+    context.say("why: " + ", ".join(f"{reason} {count}" for reason, count in reasons.items()))
+    figures: dict[str, Any] = {
+        "shards": shards,
+        "kept_from": former.day.isoformat() if former.day else None,
+        "versions": versions.to_json(),
+    }
+    figures |= {"reasons": reasons, "estimate": estimate}
     outputs = [keys.partition_prefix(name, context.run_date) for name in (keys.COVER_PLANS, keys.COVER_PLAN_SEGMENTS)]
     return StageOutcome(outputs=outputs, counts=counts, figures=figures)
+
+
+def _affordable(
+    context: StageContext, rows: list[Row], former: Former, segments: list[Row]
+) -> tuple[list[Row], dict[str, float | int | str]]:
+    """All rows, shards assigned to those that are made, and what that will cost; beyond the budget the least seen are left."""
+    cost, covers = price(context), context.settings.covers
+    most = context.arguments.get("max_gpu_hours")
+    hours = context.settings.generation.max_gpu_hours if most is None else float(most)
+    kept = [row for row in rows if row["kept_cover_id"] is not None]
+    new, left = [row for row in rows if row["kept_cover_id"] is None], list[Row]()
+    each = f"{cost.seconds_per_cover:.3g} s each, {cost.source}"
+    context.say(f"{len(new)} covers would take {cost.hours(len(new)):.3g} worker hours ({each})")
+    if hours > 0.0 and cost.hours(len(new)) > hours:
+        new, left = within_budget(new, former, expected_impressions(segments), int(hours * 3600.0 / cost.seconds_per_cover))
+        without = sum(row["kept_cover_id"] is None for row in left)
+        context.say(
+            f"over the budget of {hours:g} hours: {len(left)} covers are left out, {len(left) - without} of them stay as they "
+            f"were, {without} have none and readers fall back"
+        )
+    if new:
+        batch = covers_in_a_batch(covers.batch_size, covers.candidates)
+        assign_shards(new, shard_size=covers.shard_size, batch_covers=batch)
+    estimate: dict[str, float | int | str] = {"covers": len(new), "worker_hours": round(cost.hours(len(new)), 6)}
+    estimate |= {"seconds_per_cover": round(cost.seconds_per_cover, 4), "from": cost.source}
+    estimate |= {"left_out": len(left), "left_without": sum(row["kept_cover_id"] is None for row in left)}
+    return [*kept, *new, *left], estimate
 
 
 def _forget_former_shards(context: StageContext, shards: list[int]) -> None:
@@ -107,32 +138,24 @@ def _item_contents(store: ObjectStore, day: date) -> dict[str, str]:
     return {item: content for item, content in pairs if (item, content) in known}
 
 
-def _former(context: StageContext) -> Former:
-    """What may be kept; covers whose image is gone from the store are left out, so that they are made again."""
-    store = context.store
-    day = latest_partition_before(store, keys.COVER_MANIFESTS, context.run_date)
-    if day is None:
-        return Former(day=None, covers={}, vectors={})
-    columns = ["request_hash", "cover_id", "blob"]
-    rows = read_partition(store, keys.COVER_MANIFESTS, day, columns).to_pylist()
-    blobs = sorted({row["blob"] for row in rows})
-    with ThreadPoolExecutor(_READERS) as pool:
-        there = dict(zip(blobs, pool.map(store.exists, blobs), strict=True))
-    vectors: dict[str, tuple[Vector, str]] = {}
-    if find_partition(store, keys.COVER_PLAN_SEGMENTS, day) is not None:
-        table = read_partition(store, keys.COVER_PLAN_SEGMENTS, day).to_pylist()
-        vectors = {row["segment_id"]: (rounded(row["vector"]), row["set_on"]) for row in table}
-    covers = {row["request_hash"]: row["cover_id"] for row in rows if there[row["blob"]]}
-    return Former(day=day, covers=covers, vectors=vectors)
-
-
-def _wishes(context: StageContext, contents: dict[str, str], former: Former) -> tuple[list[Wish], Counter[str]]:
-    """The top segments by rank with their items, and everybody with all of these."""
-    table = read_partition(context.store, keys.SEGMENTS, context.run_date, ["segment_id", "rank", "centroid", "top_items"])
-    found = [row for row in table.to_pylist() if row["segment_id"] != EVERYONE]
+def _segments(context: StageContext) -> list[Row]:
+    """All segments of the day that are large enough to be seen; raises DataMissing where there is none."""
+    columns = ["segment_id", "rank", "centroid", "top_items", "expected_traffic"]
+    table = read_partition(context.store, keys.SEGMENTS, context.run_date, columns)
+    found = [row for row in without(table, small_segments(context)).to_pylist() if row["segment_id"] != EVERYONE]
     if not found:
-        raise DataMissing(f"{keys.SEGMENTS} for {context.run_date} has no segment; run icg assign-segments for that date")
-    top = sorted(found, key=lambda row: (row["rank"], row["segment_id"]))[: context.settings.features.num_top_segments]
+        raise DataMissing(
+            f"{keys.SEGMENTS} for {context.run_date} has no segment of privacy.min_published_users="
+            f"{context.settings.privacy.min_published_users} users or more; run icg assign-segments for that date"
+        )
+    return found
+
+
+def _wishes(
+    context: StageContext, segments: list[Row], contents: dict[str, str], former: Former
+) -> tuple[list[Wish], Counter[str]]:
+    """The top segments by rank with their items, and everybody with all of these."""
+    top = sorted(segments, key=lambda row: (row["rank"], row["segment_id"]))[: context.settings.features.num_top_segments]
     skipped: Counter[str] = Counter()
     wishes = []
     for row in top:
@@ -163,41 +186,48 @@ def _rows_of(
     context: StageContext, wish: Wish, contents: dict[str, str], versions: ModelVersions, former: Former
 ) -> tuple[tuple[Vector, str] | None, list[Row]]:
     """The wish's rows under the first of its vectors that lets any cover be kept, else under the last (today's)."""
-    covers = context.settings.covers
     rows: list[Row] = []
     choices: list[tuple[Vector, str] | None] = [*wish.vectors] or [None]
     for choice in choices:
-        rows = []
-        for item in wish.item_ids:
-            for variant in range(covers.variants):
-                name = request_hash(
-                    segment_id=wish.segment_id,
-                    item_id=item,
-                    variant=variant,
-                    content_hash=contents[item],
-                    vector_V=choice[0] if choice else None,
-                    versions=versions.to_json(),
-                    settings=covers,
-                )
-                seed = cover_seed(wish.segment_id, item, versions.adapter, variant, covers.seed)
-                row = {"segment_id": wish.segment_id, "item_id": item, "variant": variant, "seed": seed, "request_hash": name}
-                rows.append(row | {"shard": None, "kept_cover_id": former.covers.get(name)})
+        rows = [
+            _row(context, wish, item, variant, choice, contents[item], versions, former)
+            for item in wish.item_ids
+            for variant in range(context.settings.covers.variants)
+        ]
         if any(row["kept_cover_id"] is not None for row in rows):
-            return choice, rows
-    return choices[-1], rows
+            break
+    told = former.vectors.get(wish.segment_id)
+    same = choice is None or (told is not None and np.array_equal(told[0], choice[0]))
+    settings = settings_that_decide(context.settings.covers)
+    for row in rows:
+        row["reason"] = former.why(row, same_vector=same, versions=versions.to_json(), settings=settings)
+    return choice, rows
 
 
-def _assign_shards(rows: list[Row], shard_size: int) -> None:
-    """Number the rows to make: about ``shard_size`` to a shard, all rows of an item together (its states are computed once)."""
-    new = sorted((row for row in rows if row["kept_cover_id"] is None), key=lambda row: str(row["item_id"]))
-    shard, filled = 0, 0
-    for _, group in groupby(new, key=lambda row: str(row["item_id"])):
-        mine = list(group)
-        if filled and filled + len(mine) > shard_size:
-            shard, filled = shard + 1, 0
-        for row in mine:
-            row["shard"] = shard
-        filled += len(mine)
+def _row(
+    context: StageContext,
+    wish: Wish,
+    item: str,
+    variant: int,
+    choice: tuple[Vector, str] | None,
+    content: str,
+    versions: ModelVersions,
+    former: Former,
+) -> Row:
+    """A wished cover, made for this vector; kept where the former manifest answers the very same request."""
+    covers = context.settings.covers
+    name = request_hash(
+        segment_id=wish.segment_id,
+        item_id=item,
+        variant=variant,
+        content_hash=content,
+        vector_V=choice[0] if choice else None,
+        versions=versions.to_json(),
+        settings=covers,
+    )
+    seed = cover_seed(wish.segment_id, item, versions.adapter, variant, covers.seed)
+    row = {"segment_id": wish.segment_id, "item_id": item, "variant": variant, "seed": seed, "request_hash": name}
+    return row | {"shard": None, "kept_cover_id": former.covers.get(name), "content_hash": content}
 
 
 def _write(context: StageContext, rows: list[Row], chosen: Iterable[Row], versions: ModelVersions, former: Former) -> None:
@@ -207,5 +237,6 @@ def _write(context: StageContext, rows: list[Row], chosen: Iterable[Row], versio
     write_partition(store, keys.COVER_PLAN_SEGMENTS, day, [segments], schema=COVER_PLAN_SEGMENTS)
     ordered = sorted(rows, key=lambda row: (row["item_id"], row["segment_id"], row["variant"]))
     metadata = {"versions": versions.to_json(), "kept_from": former.day.isoformat() if former.day else None}
+    metadata["settings"] = settings_that_decide(context.settings.covers)
     table = pa.Table.from_pylist(ordered, schema=COVER_PLAN)
     write_partition(store, keys.COVER_PLANS, day, [table], schema=COVER_PLAN, metadata=metadata)

@@ -62,6 +62,11 @@ class CoverScorer:
         """V: width of a user vector."""
         return 2 * self._models.encoder.embedding_width
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._models.encoder.device
+
     def title(self, title: str) -> Tensor:
         """Unit vector [E] of a title."""
         return self._models.titles([title])[0]
@@ -71,12 +76,15 @@ class CoverScorer:
         return float(self._models.encoder.embed_images(pixels_1CHW)[0] @ title_E)
 
     @torch.no_grad()
-    def judge(self, images_BHWC: NDArray[np.uint8], title_E: Tensor, users_BV: Tensor) -> list[Judged]:
-        """Scores of 8-bit images [B, H, W, 3] of one item, each for its own user vector (zeros = nobody special)."""
+    def judge(self, images_BHWC: NDArray[np.uint8], titles_BE: Tensor, users_BV: Tensor) -> list[Judged]:
+        """Scores of 8-bit images [B, H, W, 3], each for its own title and user vector (zeros = nobody special).
+
+        A single title [E] holds for all.
+        """
         device = self._models.encoder.device
         pixels_BCHW = torch.from_numpy(images_BHWC).to(device).permute(0, 3, 1, 2).float() / 255.0
         context = RewardContext(
-            models=self._models, title_vectors=title_E.expand(len(pixels_BCHW), -1), user_vectors=users_BV.to(device)
+            models=self._models, title_vectors=titles_BE.expand(len(pixels_BCHW), -1), user_vectors=users_BV.to(device)
         )
         vectors_BE = context.image_vectors(pixels_BCHW)
         preference_B = self._preference.score(context.user_vectors, vectors_BE, context.title_vectors)

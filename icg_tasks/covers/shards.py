@@ -25,6 +25,11 @@ def pair_key(row: Row) -> PairKey:
     return row["segment_id"], row["item_id"], row["variant"]
 
 
+def batch_order(row: Row) -> tuple[str, PairKey]:
+    """Rows to make are drawn in this order, cut into batches from the first: items together, segments in order."""
+    return row["item_id"], pair_key(row)
+
+
 def shard_dataset(shard: int) -> str:
     """The data set of one shard number.
 

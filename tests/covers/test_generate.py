@@ -12,7 +12,7 @@ from icg_tasks.covers import finish, generate, plan, progress, publish
 from icg_tasks.covers.engine import CoverEngine
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, House
-from tests.covers.studio import build_studio, load_once
+from tests.covers.studio import _LOAD, build_studio, load_once
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def forget_covers(house: House) -> None:
 
 
 def test_same_bytes_for_any_sharding_and_after_a_stop_in_the_middle(studio: House) -> None:
-    assert all_shards(studio) == [0, 1, 2, 3]
+    assert all_shards(studio) == [0, 1, 2]
     for shard in all_shards(studio):
         generated(studio, shard)
     first = published_bytes(studio)
@@ -56,12 +56,12 @@ def test_same_bytes_for_any_sharding_and_after_a_stop_in_the_middle(studio: Hous
     assert all_shards(studio) == [0]
     context = studio.context("generate-covers", shard=0)
     context.stop.raised = True
-    with pytest.raises(Interrupted, match="3 of 12 covers are saved"):
+    with pytest.raises(Interrupted, match="4 of 12 covers are saved"):
         generate.run(context)
     with pytest.raises(DataMissing, match="--shard 0"):
         publish.run(studio.context("publish-covers"))
     outcome = generated(studio, 0)
-    assert (outcome.counts["made"], outcome.counts["saved_before"]) == (9, 3)
+    assert (outcome.counts["made"], outcome.counts["saved_before"]) == (8, 4)
     assert published_bytes(studio) == first
 
 
@@ -74,7 +74,7 @@ def test_a_crash_costs_only_what_was_not_saved(studio: House, monkeypatch: pytes
         generated(studio, 0)
     monkeypatch.undo()
     load_once(monkeypatch)
-    assert generated(studio, 0).counts["saved_before"] == 3
+    assert generated(studio, 0).counts["saved_before"] == 4  # the batch that was whole
     assert not [key for key in studio.store.list("covers/shards/") if "_progress" in key]
 
 
@@ -99,7 +99,7 @@ def test_a_finished_shard_is_not_made_again_unless_a_blob_is_damaged(studio: Hou
         assert generated(studio, 0).counts["made"] == 0
     blob = next(key for key in first if key.startswith("covers/v1/blobs/"))
     studio.store.put(blob, b"damaged")
-    assert generated(studio, 0).counts["made"] == 3
+    assert generated(studio, 0).counts["made"] == 4
     assert first == {key: studio.store.get(key) for key in studio.store.list("covers/")}
 
 
@@ -124,11 +124,13 @@ def test_what_the_rows_say(studio: House) -> None:
     outcome = generated(studio, 0)
     rows = read_partition(studio.store, "covers/shards/shard=000", DAY).to_pylist()
     assert {row["segment_id"] for row in rows} == {"_all", "s0", "s1"}
-    assert len({row["cover_id"] for row in rows}) == 3
+    assert len({row["cover_id"] for row in rows}) == 4
     for row in rows:
         assert (row["width"], row["height"], row["made_on"]) == (64, 64, DAY.isoformat())
         assert abs(sum(value * value for value in row["vector"]) - 1) < 1e-4
         assert None not in (row["preference"], row["relevance"], row["aesthetic"])
+    assert outcome.figures["seconds_per_cover"] > 0
+    assert (outcome.figures["candidates"], outcome.figures["steps"], outcome.figures["size_pixels"]) == (2, 2, 64)
     json.dumps([outcome.counts, outcome.figures], allow_nan=False)
 
 
@@ -145,5 +147,25 @@ def test_models_that_changed_after_planning_are_refused(studio: House) -> None:
 
 
 def test_an_unknown_shard_says_which_there_are(studio: House) -> None:
-    with pytest.raises(DataMissing, match=r"no shard 9; it has 4: \[0, 1, 2, 3\]"):
+    with pytest.raises(DataMissing, match=r"no shard 9; it has 3: \[0, 1, 2\]"):
         generated(studio, 9)
+
+
+def test_states_are_read_once_and_give_the_same_covers(studio: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from icg_tasks.models.icg.generator import IcgGenerator
+
+    read: list[str] = []
+    original = IcgGenerator.item_states
+    monkeypatch.setattr(
+        IcgGenerator, "item_states", lambda self, images, titles: read.extend(titles) or original(self, images, titles)
+    )
+    monkeypatch.setattr(CoverEngine, "load", classmethod(_LOAD))  # engines of their own, as every worker has
+    for shard in all_shards(studio):
+        generated(studio, shard)
+    assert len(read) == 4  # items, though two of them are cut by shards
+    first = {key: studio.store.get(key) for key in studio.store.list("covers/shards/")}
+    for key in list(first):
+        studio.store.delete(key)
+    generated(studio, 1)
+    assert len(read) == 4
+    assert {key: studio.store.get(key) for key in studio.store.list("covers/shards/")}.items() <= first.items()

@@ -10,6 +10,7 @@ import pytest
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, SettingsError
 from icg_tasks.covers import plan, publish
+from icg_tasks.covers.shards import batch_order
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, NEXT, House, checkpoint, fill_inputs
 
@@ -32,14 +33,19 @@ def test_plans_top_segments_items_and_the_unpersonalised_cover(house: House) -> 
     assert outcome.figures["shards"] == [0, 1]
 
 
-def test_rows_of_an_item_share_a_shard_and_seeds_differ(house: House) -> None:
-    house.set(variants=2, items_per_segment=5)
+def test_shards_hold_whole_batches_in_one_order_and_seeds_differ(house: House) -> None:
+    house.set(variants=2, items_per_segment=5, shard_size=10)
     planned(house)
     rows = house.plan()
     assert len({row["seed"] for row in rows}) == len(rows) == 24
-    shards_of_item = {item: {row["shard"] for row in rows if row["item_id"] == item} for item in ("i0", "i1", "i2", "i3")}
-    assert all(len(shards) == 1 for shards in shards_of_item.values())
-    assert Counter(row["shard"] for row in rows) == {0: 6, 1: 6, 2: 6, 3: 6}  # an item is never cut, even beyond shard_size
+    ordered = sorted(rows, key=batch_order)
+    assert [row["shard"] for row in ordered] == [0] * 12 + [1] * 12  # 8 images a batch, 2 a cover: 4 covers each
+    house.set(shard_size=7)
+    planned(house)
+    assert Counter(row["shard"] for row in house.plan()) == {0: 8, 1: 8, 2: 8}
+    house.set(shard_size=2)
+    planned(house)
+    assert Counter(row["shard"] for row in house.plan()) == dict.fromkeys(range(6), 4)  # never less than a batch
 
 
 def test_the_same_date_planned_twice_gives_the_same_bytes(house: House) -> None:

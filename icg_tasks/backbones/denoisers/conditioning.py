@@ -125,6 +125,10 @@ class Denoiser(Protocol):
         """Whether network and decoder compute their activations again in the backward pass instead of keeping them (off)."""
         ...
 
+    def quicken(self, *, channels_last: bool, compiled: bool) -> None:
+        """Options that change speed, and images by rounding alone (both off)."""
+        ...
+
     def encode_text(self, texts: Sequence[str]) -> Conditioning:
         """What its own text encoder would tell it."""
         ...

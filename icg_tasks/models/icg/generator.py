@@ -1,11 +1,13 @@
 """The ICG generator: items and user vectors in, images out. Reads an item once; draws any number of covers from it.
 
-Images are drawn in batches of one fixed shape, each from noise of its own seed, so its bytes do not depend on how many
-others were asked for. Knows models; no data set and no segment.
+Images of any items are drawn in batches of one fixed shape, each from noise of its own seed, so its bytes do not depend on
+which or how many others were asked for. Knows models; no data set and no segment.
 Legend: B images, K meta tokens, D language width, V user vector, H W pixels.
 """
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,8 +17,10 @@ from torch import Tensor
 from icg_tasks.backbones.denoisers.conditioning import Conditioning, Denoiser
 from icg_tasks.backbones.denoisers.table import open_denoiser
 from icg_tasks.backbones.device import Compute, choose_compute
+from icg_tasks.backbones.fixed_batches import FixedBatches
 from icg_tasks.backbones.language.reading import LanguageModel
 from icg_tasks.backbones.language.table import open_language_model
+from icg_tasks.config.generation import GenerationSettings
 from icg_tasks.config.settings import CoverSettings, Settings
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.lake.registry import champion_as_of, fetch_version, require_champion
@@ -24,14 +28,19 @@ from icg_tasks.models.icg.adapter import KIND, IcgAdapter
 from icg_tasks.stage import StageContext
 
 DENOISER = "denoiser"
-_CPU_BATCH = 8
 
 
 class IcgGenerator:
     """Adapter, language model and denoiser, frozen."""
 
     def __init__(
-        self, adapter: IcgAdapter, language: LanguageModel, denoiser: Denoiser, covers: CoverSettings, compute: Compute
+        self,
+        adapter: IcgAdapter,
+        language: LanguageModel,
+        denoiser: Denoiser,
+        covers: CoverSettings,
+        compute: Compute,
+        generation: GenerationSettings | None = None,
     ) -> None:
         if adapter.config.shape != denoiser.shape or adapter.config.language_width != language.width:
             raise DataCorrupt(
@@ -41,7 +50,7 @@ class IcgGenerator:
         self.adapter = adapter.eval().requires_grad_(False).to(compute.device)
         self.language, self.denoiser, self.covers, self.compute = language, denoiser, covers, compute
         self._unconditional = denoiser.unconditional()
-        self._batch = min(covers.batch_size, _CPU_BATCH) if compute.device.type == "cpu" else covers.batch_size
+        self.batches = FixedBatches(images_at_once(covers, generation or GenerationSettings(), compute), warn)
 
     @classmethod
     def load(cls, context: StageContext) -> "IcgGenerator":
@@ -57,7 +66,9 @@ class IcgGenerator:
         """With the backbones that settings name."""
         compute = choose_compute(settings.backbones)
         language = open_language_model(settings.backbones, compute)
-        return cls(IcgAdapter.load(adapter), language, open_denoiser(settings, compute, lora), settings.covers, compute)
+        denoiser = open_denoiser(settings, replace(compute, half_on_cpu=settings.generation.half_weights), lora)
+        denoiser.quicken(channels_last=settings.generation.channels_last, compiled=settings.generation.compile)
+        return cls(IcgAdapter.load(adapter), language, denoiser, settings.covers, compute, settings.generation)
 
     @torch.no_grad()
     def item_states(self, images: Sequence[Image.Image], titles: Sequence[str]) -> Tensor:
@@ -84,17 +95,43 @@ class IcgGenerator:
         )
 
     @torch.no_grad()
+    def latents(self, states_BKD: Tensor, users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Latents [B, ...] of images, of whatever items: states, user vectors, scales and seeds are each image's own."""
+
+        def draw(rows_B: Tensor) -> Tensor:
+            told = self.conditions(states_BKD[rows_B], users_BV[rows_B], scales_B[rows_B])
+            return self._walk(told, [seeds[row] for row in rows_B.tolist()])
+
+        return self.batches.run(draw, len(seeds))
+
+    @torch.no_grad()
+    def pixels(self, latents_B: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] in [0, 1] (float32) of latents."""
+        return self.batches.run(lambda rows_B: self.denoiser.decode(latents_B[rows_B]).clamp(0.0, 1.0), len(latents_B))
+
+    @torch.no_grad()
     def sample(self, conditions: Conditioning, seeds: Sequence[int]) -> Tensor:
         """Pixels [B, 3, H, W] in [0, 1] (float32); ``covers.steps`` steps, ``covers.guidance``."""
         if len(seeds) != len(conditions):
             raise DataCorrupt(f"{len(seeds)} seeds for {len(conditions)} images; expected one each")
-        images = []
-        for start in range(0, len(seeds), self._batch):
-            rows = torch.arange(start, start + self._batch).clamp(max=len(seeds) - 1)  # the last batch is filled up
-            noise = self.denoiser.noise([seeds[row] for row in rows.tolist()])
-            told = conditions.rows(rows.to(self.compute.device))
-            latents = self.denoiser.sample(
-                told, self._unconditional, noise, steps=self.covers.steps, guidance=self.covers.guidance
-            )
-            images.append(self.denoiser.decode(latents)[: len(seeds) - start])
-        return torch.cat(images).clamp(0.0, 1.0)
+
+        def draw(rows_B: Tensor) -> Tensor:
+            told = conditions.rows(rows_B.to(self.compute.device))
+            return self._walk(told, [seeds[row] for row in rows_B.tolist()])
+
+        return self.pixels(self.batches.run(draw, len(seeds)))
+
+    def _walk(self, told: Conditioning, seeds: Sequence[int]) -> Tensor:
+        """Guided latents: told and untold in one call of the network with twice the batch."""
+        noise = self.denoiser.noise(seeds)
+        return self.denoiser.sample(told, self._unconditional, noise, steps=self.covers.steps, guidance=self.covers.guidance)
+
+
+def images_at_once(covers: CoverSettings, generation: GenerationSettings, compute: Compute) -> int:
+    """Images in a batch on this device."""
+    return min(covers.batch_size, generation.cpu_batch_size) if compute.device.type == "cpu" else covers.batch_size
+
+
+def warn(message: str) -> None:
+    """A line on stderr."""
+    print(message, file=sys.stderr, flush=True)

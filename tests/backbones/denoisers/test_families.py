@@ -11,6 +11,7 @@ import torch
 from icg_tasks.backbones.denoisers.conditioning import Conditioning
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
 from icg_tasks.backbones.denoisers.table import DENOISER_FAMILIES
+from icg_tasks.backbones.fixed_batches import FixedBatches
 from tests.backbones.denoisers.references import REFERENCES, Walk
 from tests.backbones.denoisers.tiny import TINY_DENOISERS
 
@@ -172,3 +173,22 @@ def test_the_same_seed_writes_the_same_weights(variant: str, folder_of: Callable
     assert len(paths) >= 6
     for path in paths:
         assert (tmp_path / path).read_bytes() == (folder_of(variant) / path).read_bytes(), path
+
+
+def test_whoever_else_is_in_a_batch_of_one_shape_changes_nothing(denoiser: LatentDenoiser) -> None:
+    told, untold = denoiser.encode_text(TEXTS), denoiser.unconditional()
+    batches = FixedBatches(2)
+
+    def drawn(images: list[int]) -> torch.Tensor:
+        def draw(rows: torch.Tensor) -> torch.Tensor:
+            mine = torch.tensor(images)[rows]
+            noise = denoiser.noise([number + 1 for number in mine.tolist()])
+            return denoiser.decode(denoiser.sample(told.rows(mine), untold, noise, steps=2, guidance=2.0))
+
+        return batches.run(draw, len(images))
+
+    together = drawn([0, 1, 2])
+    for number in range(3):  # the same bits alone, in another place and beside others
+        assert torch.equal(drawn([number])[0], together[number])
+        assert torch.equal(drawn([(number + 1) % 3, number])[1], together[number])
+    assert not close(together[0], together[1], 1e-2)

@@ -1,0 +1,27 @@
+"""How the covers to make are cut into batches and shards: a shard holds whole batches, and shards cost the same.
+
+Who is drawn together hangs on the plan alone, never on the number of shards. Knows rows; no store.
+"""
+
+from typing import Any
+
+from icg_tasks.covers.shards import batch_order
+
+Row = dict[str, Any]
+
+
+def assign_shards(rows: list[Row], *, shard_size: int, batch_covers: int) -> None:
+    """Set ``shard`` of the rows that keep nothing: about ``shard_size`` covers each, in batches of ``batch_covers``.
+
+    All covers of a plan cost the same (candidates, steps and size are settings), so shards are even where their batches are.
+
+    >>> rows = [{"item_id": str(n), "segment_id": "_all", "variant": 0, "shard": None} for n in range(5)]
+    >>> assign_shards(rows, shard_size=3, batch_covers=2)
+    >>> [row["shard"] for row in rows]
+    [0, 0, 0, 0, 1]
+    """
+    new = sorted(rows, key=batch_order)
+    batches = -(-len(new) // batch_covers)
+    shards = min(batches, max(1, round(len(new) / shard_size)))
+    for number, row in enumerate(new):
+        row["shard"] = (number // batch_covers) * shards // batches
