@@ -41,6 +41,9 @@ MAX_GPU_HOURS = Argument(
 DAYS = Argument(flag="--days", options={"type": int, "default": 1, "help": "how many days, ending with the run date"})
 SOURCE = Argument(flag="source", options={"help": "outside format, e.g. classics"})
 PATH = Argument(flag="--path", options={"required": True, "help": "folder of the outside data"})
+DATASET = Argument(flag="--dataset", options={"default": "impressions", "help": "impressions or items"})
+RULE = Argument(flag="--rule", options={"default": "", "help": "only rows held for this reason"})
+LIST = Argument(flag="--list", options={"action": "store_true", "help": "only tell what is held and why"})
 
 STAGES: dict[str, Stage] = {
     names.VALIDATE_ITEMS: Stage(module="icg_tasks.intake.validate_items", summary="catalogue: checks, quarantine, gate"),
@@ -76,6 +79,11 @@ STAGES: dict[str, Stage] = {
     names.EVALUATE: Stage(module="icg_tasks.evaluation.evaluate", summary="arms by metrics, with intervals"),
     names.REPORT: Stage(module="icg_tasks.evaluation.report", summary="HTML page of what the day did"),
     "simulate": Stage(module="icg_tasks.world.simulate", summary="embedded world: raw logs of recent days", arguments=(DAYS,)),
+    "requeue": Stage(
+        module="icg_tasks.intake.requeue", summary="quarantined rows through the rules again", arguments=(DATASET, RULE, LIST)
+    ),
+    "erase": Stage(module="icg_tasks.intake.erase", summary="forget users who asked for it, everywhere, with a certificate"),
+    "rotate-key": Stage(module="icg_tasks.intake.rotate_key", summary="users move from the former key's hashes to the new"),
     "ingest": Stage(module="icg_tasks.intake.ingest", summary="outside data to raw data sets", arguments=(SOURCE, PATH)),
 }
 

@@ -31,6 +31,7 @@ _WRITTEN_BY = {
     keys.QUARANTINE_ITEMS: names.VALIDATE_ITEMS,
     keys.IMPRESSIONS: names.VALIDATE_IMPRESSIONS,
     keys.QUARANTINE_IMPRESSIONS: names.VALIDATE_IMPRESSIONS,
+    keys.ERASURES: names.VALIDATE_IMPRESSIONS,
     keys.ITEM_FEATURES: names.EMBED_ITEMS,
     keys.USER_DAYS: names.BUILD_USER_EMBEDDINGS,
     keys.USERS: names.BUILD_USER_EMBEDDINGS,
@@ -110,6 +111,8 @@ def is_state(key: str, stage: str, run_date: date) -> bool:
     >>> [is_state(champion, stage, date(2026, 3, 10)) for stage in ("train-adapter", "train-pigeon", "evaluate")]
     [False, True, True]
     """
+    if key.startswith(f"{keys.ERASURES_RAW}/"):  # as the platform writes them, and whatever their date
+        return True
     if not (key.endswith(f"/{keys.PARTITION_MANIFEST}") or "/champions/ds=" in key):
         return False
     day = keys.parse_partition_date(key.removesuffix(".json"))

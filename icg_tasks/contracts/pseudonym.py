@@ -2,7 +2,9 @@
 
 Validation applies it to every row; nothing downstream sees a raw id. Whoever must find a user again (the cover reader, the
 embedded world) calls the same function with the same key. Knows no data set. The key is a secret: it comes from the
-environment variable ``ICG_PSEUDONYM_KEY`` alone, is never logged and never written.
+environment variable ``ICG_PSEUDONYM_KEY`` alone, is never logged and never written. While a key is being changed,
+``ICG_PSEUDONYM_FORMER_KEY`` holds the one before: validation then moves what is kept of a user to the new hash as soon as the
+user's raw id passes by, so nobody's history is lost and no raw id is kept (``icg rotate-key``).
 """
 
 import hmac
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from icg_tasks.contracts.errors import SettingsError
 
 KEY_VARIABLE = "ICG_PSEUDONYM_KEY"
+FORMER_KEY_VARIABLE = "ICG_PSEUDONYM_FORMER_KEY"
 MIN_KEY_CHARACTERS = 16
 PSEUDONYM_DIGITS = 32
 
@@ -26,6 +29,28 @@ def pseudonym_key(environ: Mapping[str, str] | None = None) -> bytes:
             "the same one on every day (another key makes every user a stranger)"
         )
     return key.encode()
+
+
+def former_pseudonym_key(environ: Mapping[str, str] | None = None) -> bytes | None:
+    """The key before this one while keys are changed, None outside a change; raises SettingsError where it cannot be one."""
+    key = (os.environ if environ is None else environ).get(FORMER_KEY_VARIABLE, "")
+    if not key:
+        return None
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise SettingsError(
+            f"the environment variable {FORMER_KEY_VARIABLE} has {len(key)} characters; a key has {MIN_KEY_CHARACTERS} or "
+            "more. Set it to the key before this one, or unset it when the change is over"
+        )
+    return None if key.encode() == pseudonym_key(environ) else key.encode()
+
+
+def key_name(key: bytes) -> str:
+    """Eight hex digits that tell keys apart and nothing about them: what partitions say they were hashed with.
+
+    >>> key_name(b"sixteen letters!")
+    '368749f6'
+    """
+    return hmac.digest(key, b"\0the name of this key", "sha256").hex()[:8]
 
 
 def pseudonym(user_id: str, key: bytes) -> str:

@@ -133,7 +133,9 @@ def _segments(context: StageContext, images: ImageFolder, missing: list[str]) ->
     covers = {(row["segment_id"], row["item_id"]): row for row in manifest}
     rows = sorted(read_partition(store, keys.SEGMENTS, day).to_pylist(), key=lambda row: (row["rank"], row["segment_id"]))
     gallery = _Gallery(context, images, items, covers)
-    chosen = [row for row in rows if row["segment_id"] != EVERYONE][: context.settings.features.num_top_segments]
+    least = context.settings.privacy.min_published_users
+    seen = [row for row in rows if row["segment_id"] != EVERYONE and row["size"] >= least]
+    chosen = seen[: context.settings.features.num_top_segments]
     return [gallery.view(row) for row in chosen]
 
 
@@ -177,7 +179,7 @@ class _Gallery:
 
 
 def _quality(context: StageContext, missing: list[str]) -> dict[str, dict[str, Any]]:
-    """Per data set: clean rows, quarantined rows by reason, the clean partition's own remarks."""
+    """Per data set: clean rows, quarantined rows by reason, the clean partition's own remarks, figures against past weeks."""
     found = {}
     for name, clean, quarantine in (
         ("impressions", keys.IMPRESSIONS, keys.QUARANTINE_IMPRESSIONS),
@@ -191,7 +193,9 @@ def _quality(context: StageContext, missing: list[str]) -> dict[str, dict[str, A
         if (held := find_partition(context.store, quarantine, context.run_date)) is not None and held.rows:
             reasons.update(read_partition(context.store, quarantine, context.run_date, ["reason"])["reason"].to_pylist())
         ordered = dict(sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])))
-        found[name] = {"clean": partition.rows, "quarantined": ordered, "metadata": partition.metadata}
+        checked = context.store.get_with_etag(f"{keys.partition_prefix(keys.QUALITY, context.run_date)}/{name}.json")
+        checks = {} if checked is None else json.loads(checked[0])
+        found[name] = {"clean": partition.rows, "quarantined": ordered, "metadata": partition.metadata, "checks": checks}
     return found
 
 

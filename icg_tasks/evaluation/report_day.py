@@ -72,12 +72,30 @@ def quality(view: DayView) -> str:
             for reason, count in entry["quarantined"].items()
         )
         table = f'<table class="tight"><tbody>{rows}</tbody></table>' if rows else ""
-        parts.append(f'<div class="panel"><h3>{escape(name.capitalize())}</h3><p class="soft">{words}</p>{table}</div>')
+        checks = _checks(entry.get("checks", {}))
+        parts.append(f'<div class="panel"><h3>{escape(name.capitalize())}</h3><p class="soft">{words}</p>{table}{checks}</div>')
     if view.docs:
         links = ", ".join(f'<a href="{escape(page, quote=True)}">{escape(page.split("/")[-2])}</a>' for page in view.docs)
         parts.append(f"<p>Every expectation with what was found: data docs of {links}.</p>")
     parts += [f'<p class="soft">{escape(text)}</p>' for text in _provenance(view)]
     return "".join(parts)
+
+
+def _checks(checks: Mapping[str, Any]) -> str:
+    """Figures of the day against the trailing weeks, and what else was remarked."""
+    head = '<th>figure</th><th class="n">today</th><th class="n">usually</th><th class="n">robust z</th><th></th>'
+    rows = "".join(
+        f"<tr><td>{escape(found['name'].replace('_', ' '))}</td>"
+        + "".join(f'<td class="n">{_number(found[name])}</td>' for name in ("value", "usual", "z"))
+        + f"<td>{escape(found['verdict'])}</td></tr>"
+        for found in checks.get("findings", ())
+    )
+    table = f'<table class="tight"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
+    return table + "".join(f'<p class="note">{escape(remark)}</p>' for remark in checks.get("remarks", ()))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def missing(entries: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Runs a Great Expectations suite on a frame and keeps its Data Docs as plain HTML in the store.
+"""Runs a Great Expectations suite on clean rows, on pandas or on Spark, and keeps its Data Docs as plain HTML in the store.
 
-Pages: ``reports/data_docs/ds=D/<data set>/index.html``, ``expectations/…``, ``validations/…``; links between them are relative,
-so they work from a folder too. Does not know what is expected or what a failure means.
+Pages: ``reports/data_docs/ds=D/<data set>/index.html``, ``expectations/…``, ``validations/…``; links between them are relative
+and nothing is loaded from elsewhere, so they work from a folder too. Does not know what is expected or what a failure means.
 """
 
 import os
@@ -13,9 +13,13 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
+from icg_tasks.config.intake import IntakeSettings
+from icg_tasks.config.settings import SparkSettings
+from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.contracts.partitions import DATA_DOCS, partition_prefix
+from icg_tasks.intake.great_pages import standing_alone
 from icg_tasks.lake.store import ObjectStore
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
@@ -23,8 +27,6 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 _SITE = "docs"
 _LIMITS = ("min_value", "max_value", "value_set", "regex", "column_list")
 _KEPT = re.compile(r"\.html$|/favicon\.ico$")
-_REMOTE_LOGO = re.compile(r'<img[^>]*src="https?://[^"]*"[^>]*/?>')
-_FAVICON = re.compile(r'href="[./]*static/images/favicon\.ico"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,38 @@ class Finding:
 
 
 def run_suite(
-    store: ObjectStore, dataset: str, day: date, frame: pd.DataFrame, expectations: Sequence[Any]
+    store: ObjectStore,
+    dataset: str,
+    day: date,
+    table: pa.Table,
+    expectations: Sequence[Any],
+    *,
+    version: int,
+    spark: SparkSettings | None = None,
 ) -> tuple[list[Finding], str]:
-    """Findings in suite order, and the store key of the Data Docs' first page."""
+    """Findings in suite order, and the store key of the Data Docs' first page. On Spark where ``spark`` says how."""
+    if spark is None:
+        return _run(store, dataset, day, table.to_pandas(), expectations, version=version, engine="pandas")
+    from icg_tasks.intake.great_spark import spark_frame
+
+    with spark_frame(table, spark) as frame:
+        return _run(store, dataset, day, frame, expectations, version=version, engine="spark")
+
+
+def on_spark(settings: IntakeSettings, rows: int) -> bool:
+    """Which engine judges a day of so many rows; raises SettingsError.
+
+    >>> on_spark(IntakeSettings(), 1_000), on_spark(IntakeSettings(), 10_000_000), on_spark(IntakeSettings(engine="spark"), 1)
+    (False, True, True)
+    """
+    if settings.engine not in {"auto", "pandas", "spark"}:
+        raise SettingsError(f"intake.engine={settings.engine!r}: expected auto, pandas or spark")
+    return settings.engine == "spark" or (settings.engine == "auto" and rows >= settings.spark_rows)
+
+
+def _run(
+    store: ObjectStore, dataset: str, day: date, frame: Any, expectations: Sequence[Any], *, version: int, engine: str
+) -> tuple[list[Finding], str]:
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
 
@@ -53,10 +84,13 @@ def run_suite(
             context.delete_data_docs_site(name)
         context.add_data_docs_site(site_name=_SITE, site_config=_site(Path(scratch)))
         context.variables.progress_bars = {"globally": False}
-        asset = context.data_sources.add_pandas("clean").add_dataframe_asset(dataset)
-        batch = asset.add_batch_definition_whole_dataframe(day.isoformat())
-        suite = context.suites.add(gx.ExpectationSuite(name=dataset, expectations=list(expectations)))
-        definition = context.validation_definitions.add(gx.ValidationDefinition(name=dataset, data=batch, suite=suite))
+        sources = context.data_sources
+        source = sources.add_pandas("clean") if engine == "pandas" else sources.add_spark("clean", persist=False)
+        batch = source.add_dataframe_asset(dataset).add_batch_definition_whole_dataframe(day.isoformat())
+        made = gx.ExpectationSuite(name=dataset, expectations=list(expectations), meta={"version": version})
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=dataset, data=batch, suite=context.suites.add(made))
+        )
         run_id = RunIdentifier(run_name=day.isoformat(), run_time=datetime.combine(day, time(), UTC))
         result = context.checkpoints.add(gx.Checkpoint(name=dataset, validation_definitions=[definition])).run(
             batch_parameters={"dataframe": frame}, run_id=run_id
@@ -108,20 +142,10 @@ def _keep_docs(store: ObjectStore, dataset: str, day: date, folder: Path) -> str
     kept = {name: path for name, path in pages.items() if _KEPT.search(name)}
     for name, path in kept.items():
         data = path.read_bytes()
-        store.put(f"{prefix}/{name}", _mended(name, data.decode(), sorted(kept)).encode() if name.endswith(".html") else data)
+        store.put(
+            f"{prefix}/{name}", standing_alone(name, data.decode(), sorted(kept)).encode() if name.endswith(".html") else data
+        )
     for key in list(store.list(f"{prefix}/")):
         if key[len(prefix) + 1 :] not in kept:
             store.delete(key)
     return f"{prefix}/index.html"
-
-
-def _mended(name: str, text: str, names: Sequence[str]) -> str:
-    """Links that work without a server or a network: the index names its pages outright (its own table needs scripts from
-    elsewhere), the icon's path fits the page's depth, the remote logo goes.
-    """
-    text = _REMOTE_LOGO.sub("", text)
-    text = _FAVICON.sub(f'href="{"../" * name.count("/")}static/images/favicon.ico"', text)
-    if name != "index.html":
-        return text
-    links = "".join(f'<li><a href="{page}">{page}</a></li>' for page in names if page.endswith(".html") and page != name)
-    return text.replace("<body>", f'<body><ul class="pages">{links}</ul>', 1)

@@ -19,6 +19,17 @@ from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.lake.store import ObjectStore
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+FAULTS = (
+    "image_animated",
+    "image_depth",
+    "image_format",
+    "image_missing",
+    "image_too_large",
+    "image_too_many_pixels",
+    "image_truncated",
+    "image_unreadable",
+)
+"""Every reason that a CheckedImage may have."""
 _THREADS = 8
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
@@ -50,6 +61,11 @@ class ImageChecker:
         with ThreadPoolExecutor(max_workers=_THREADS) as pool:
             self._seen.update(zip(new, pool.map(self._check, new), strict=True))
         return {key: self._seen[key] for key in keys}
+
+    @property
+    def faults(self) -> Mapping[str, CheckedImage]:
+        """Images found broken so far."""
+        return {key: image for key, image in self._seen.items() if image.reason}
 
     def _check(self, key: str) -> CheckedImage:
         try:

@@ -4,13 +4,12 @@ Columns nobody declared are left out of the JSON (they could hold a raw user id 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from icg_tasks.contracts.pseudonym import pseudonym
 from icg_tasks.contracts.schemas import QUARANTINE
 from icg_tasks.intake.columns import readable_text
 from icg_tasks.intake.raw import BadFile
@@ -22,11 +21,17 @@ FILE_ADVICE = "deliver the file again as a whole Parquet file with the declared 
 
 
 def quarantine_rows(
-    source: str, table: pa.Table, found: Verdicts, rules: Sequence[Rule], *, declared: Sequence[str], key: bytes | None
+    source: str,
+    table: pa.Table,
+    found: Verdicts,
+    rules: Sequence[Rule],
+    *,
+    declared: Sequence[str],
+    user_name: Callable[[str], str] | None,
 ) -> pa.Table:
     """Rows of one raw file that a rule refused, in file order (schema QUARANTINE).
 
-    ``found`` has one verdict per row; ``key`` hashes the user_id column, None where the data set has no users.
+    ``found`` has one verdict per row; ``user_name`` hashes a user id, None where the data set has no users.
     """
     numbers = np.flatnonzero(found)
     names = [name for name in declared if table.column_names.count(name) == 1]
@@ -35,8 +40,8 @@ def quarantine_rows(
     records: dict[str, list[Any]] = {name: [] for name in QUARANTINE.names}
     for number, row in zip(numbers.tolist(), rows, strict=True):
         rule = rules[found[number] - 1]
-        if key is not None and row.get("user_id") is not None:
-            row["user_id"] = pseudonym(str(row["user_id"]), key)
+        if user_name is not None and row.get("user_id") is not None:
+            row["user_id"] = user_name(str(row["user_id"]))
         records["row_number"].append(number)
         records["source"].append(source)
         records["reason"].append(rule.reason)
@@ -59,6 +64,17 @@ def quarantine_files(bad_files: Sequence[BadFile]) -> pa.Table:
         },
         schema=QUARANTINE,
     )
+
+
+def judged_again(held: pa.Table, found: Verdicts, rules: Sequence[Rule]) -> pa.Table:
+    """Quarantined rows with the reasons of new verdicts; rows that pass now keep their old ones."""
+    records = held.to_pylist()
+    for record, verdict in zip(records, found.tolist(), strict=True):
+        if verdict:
+            rule = rules[verdict - 1]
+            detail = _detail(rule, json.loads(record["row_json"]))
+            record |= {"reason": rule.reason, "detail": detail, "advice": rule.advice}
+    return pa.Table.from_pylist(records, schema=QUARANTINE)
 
 
 def _detail(rule: Rule, row: dict[str, Any]) -> str:

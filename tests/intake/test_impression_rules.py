@@ -9,19 +9,22 @@ import pytest
 
 from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.columns import parse_table
-from icg_tasks.intake.impression_rules import KINDS, duplicate_rules, impression_rules, item_known_rules
-from icg_tasks.intake.rules import verdicts
+from icg_tasks.intake.impression_rules import CHECKS, KINDS, ImpressionFacts
+from icg_tasks.intake.rules import judge
 
 DAY = date(2026, 3, 10)
 
 
 def reasons(table: pa.Table, earlier: list[str] | None = None) -> list[str]:
-    columns = parse_table(table, KINDS)
-    rules = impression_rules(columns, DAY, IntakeSettings())
-    rules += item_known_rules(columns, pa.array([f"item-{number:03d}" for number in range(30)]), pa.array(["item-held"]))
-    good = verdicts(rules, table.num_rows) == 0
-    rules += duplicate_rules(columns, good, pa.chunked_array([earlier or []], pa.string()))
-    return [rules[code - 1].reason if code else "" for code in verdicts(rules, table.num_rows).tolist()]
+    facts = ImpressionFacts(
+        day=DAY,
+        settings=IntakeSettings(),
+        items=pa.chunked_array([[f"item-{number:03d}" for number in range(30)]]),
+        held=pa.array(["item-held"]),
+        earlier=pa.chunked_array([earlier or []], pa.string()),
+    )
+    found = judge(CHECKS, parse_table(table, KINDS), facts)
+    return [CHECKS[code - 1].reason if code else "" for code in found.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -123,8 +126,6 @@ def test_duplicates_within_the_day_and_of_earlier_days(platform):
     }
 
 
-def test_rows_of_an_item_in_quarantine_are_not_charged(platform):
-    columns = parse_table(pa.Table.from_pandas(platform.impression_frame(count=5), preserve_index=False), KINDS)
-    held, unknown = item_known_rules(columns, pa.array([], pa.string()), pa.array([], pa.string()))
-    assert (held.charged, unknown.charged) == (False, True)
-    assert unknown.bad.all()
+def test_rows_of_an_item_in_quarantine_alone_are_not_charged():
+    assert [check.reason for check in CHECKS if not check.charged] == ["item_in_quarantine"]
+    assert len({check.reason for check in CHECKS}) == len(CHECKS)

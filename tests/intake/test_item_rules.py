@@ -2,24 +2,28 @@
 
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.intake.columns import parse_table
-from icg_tasks.intake.images import CheckedImage
-from icg_tasks.intake.item_rules import KINDS, duplicate_items, image_keys, image_rules, item_rules
-from icg_tasks.intake.rules import verdicts
+from icg_tasks.intake.images import FAULTS, CheckedImage
+from icg_tasks.intake.item_rules import CHECKS, KINDS, ItemFacts, image_keys
+from icg_tasks.intake.rules import judge
 
 DAY = date(2026, 3, 10)
 
 
-def judged(frame) -> list[str]:
+def judged(frame, faults: dict[str, str] | None = None, taken: frozenset[str] = frozenset()) -> list[str]:
     columns = parse_table(pa.Table.from_pandas(frame, preserve_index=False), KINDS)
-    rules = item_rules(columns, DAY, IntakeSettings())
-    rules.append(duplicate_items(columns, verdicts(rules, len(frame)) == 0))
-    return [rules[code - 1].reason if code else "" for code in verdicts(rules, len(frame)).tolist()]
+    facts = ItemFacts(
+        day=DAY,
+        settings=IntakeSettings(),
+        keys=image_keys(columns["reference_image"]),
+        check_images=lambda keys: {key: CheckedImage(sha256="0", reason=(faults or {}).get(key, "")) for key in keys},
+        taken=taken,
+    )
+    return [CHECKS[code - 1].reason if code else "" for code in judge(CHECKS, columns, facts).tolist()]
 
 
 @pytest.mark.parametrize(
@@ -79,8 +83,18 @@ def test_image_keys_are_whole_store_keys():
     assert image_keys(columns["reference_image"]) == ["raw/images/a/b.png", "raw/images/a/b.png", None, None]
 
 
-def test_image_faults_become_rules_of_the_rows_that_use_them():
-    checked = {"raw/images/a": CheckedImage(sha256="0"), "raw/images/b": CheckedImage(reason="image_truncated", detail="cut")}
-    rules = image_rules(["raw/images/a", "raw/images/b", None, "raw/images/b"], checked)
-    assert [rule.reason for rule in rules] == ["image_truncated"]
-    np.testing.assert_array_equal(rules[0].bad, [False, True, False, True])
+def test_a_broken_image_costs_the_rows_that_use_it(platform):
+    frame = platform.item_frame().head(4)
+    frame["reference_image"] = ["a", "b", "../x", "b"]
+    found = judged(frame, {"raw/images/b": "image_truncated"})
+    assert found == ["", "image_truncated", "reference_image_unsafe", "image_truncated"]
+
+
+def test_an_item_that_is_clean_already_is_not_let_in_twice(platform):
+    found = judged(platform.item_frame().head(3), taken=frozenset({"item-001"}))
+    assert found == ["", "duplicate_item_id", ""]
+
+
+def test_every_fault_an_image_can_have_is_a_rule():
+    assert set(FAULTS) <= {check.reason for check in CHECKS}
+    assert len({check.reason for check in CHECKS}) == len(CHECKS)

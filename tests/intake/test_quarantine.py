@@ -16,12 +16,14 @@ KEY = b"sixteen letters!"
 
 
 def rule(column: str) -> Rule:
-    return Rule(reason="r", column=column, bad=np.zeros(0, dtype=bool), expected="better", advice="do it")
+    return Rule(reason="r", column=column, expected="better", advice="do it")
 
 
 def quarantined(table: pa.Table, column: str = "x", declared: tuple[str, ...] = ("user_id", "x")) -> list[dict]:
     found = np.ones(table.num_rows, dtype=np.int32)
-    whole = quarantine_rows("raw/f", table, found, [rule(column)], declared=declared, key=KEY)
+    whole = quarantine_rows(
+        "raw/f", table, found, [rule(column)], declared=declared, user_name=lambda user: pseudonym(user, KEY)
+    )
     assert whole.schema == QUARANTINE
     return whole.to_pylist()
 
@@ -75,7 +77,7 @@ def test_long_texts_are_cut():
 
 def test_only_refused_rows_with_their_numbers():
     table = pa.table({"x": ["a", "b", "c"]})
-    whole = quarantine_rows("raw/f", table, np.array([0, 1, 0], dtype=np.int32), [rule("x")], declared=["x"], key=None)
+    whole = quarantine_rows("raw/f", table, np.array([0, 1, 0], dtype=np.int32), [rule("x")], declared=["x"], user_name=None)
     assert whole.column("row_number").to_pylist() == [1]
     assert json.loads(whole.column("row_json")[0].as_py()) == {"x": "b"}
 

@@ -18,10 +18,9 @@ partition's metadata (``provenance``):
 The readers never saw these covers: looks carry no signal here by construction.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,10 @@ import pyarrow as pa
 
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
-from icg_tasks.contracts.schemas import RAW_IMPRESSIONS, RAW_ITEMS
-from icg_tasks.intake.impression_rules import surface_names
+from icg_tasks.contracts.schemas import RAW_ITEMS
 from icg_tasks.intake.raw import read_parquet_bounded
-from icg_tasks.intake.sources.outside import OutsideData
+from icg_tasks.intake.sources.laid_out import SEED, day_tables, file_sha256, generator_of, places, shown_rows, window
+from icg_tasks.intake.sources.outside import Bench, OutsideData
 
 ATTRIBUTION = (
     "Reader data and book metadata: goodbooks-10k, Zygmunt Zając, 2017, FastML; repository zygmuntz/goodbooks-10k, licensed "
@@ -45,21 +44,16 @@ NEEDED = {
     "items.parquet": ("item_id", "title", "genres", "language", "cover_path", "rated_by_all_users_known"),
     "interactions.parquet": ("user_id", "item_id", "order", "history"),
 }
-SURFACE = "home"
-SEED = 1
 _UP_TO = re.compile(r"^items<=(\d+)$")
-_SECONDS_USED = 86_000  # of a day: the non-clicks of the last click still fall on its day
 EVERYTHING = np.iinfo(np.int64).max
 
 
-def read_classics(folder: Path, last_day: date, settings: Settings) -> OutsideData:
+def read_classics(folder: Path, last_day: date, settings: Settings, _bench: Bench | None = None) -> OutsideData:
     """The window of ``features.window_days`` days ending with ``last_day``; raises DataMissing, DataCorrupt."""
-    if SURFACE not in surface_names(settings.intake):
-        raise DataCorrupt(f"classics are shown on surface {SURFACE!r}, which intake.surfaces does not list; add it there")
+    days = window(last_day, settings, "classics")
     works, events = (_table(folder, name, settings.intake.max_raw_file_bytes) for name in NEEDED)
     works = works.drop_duplicates("item_id").sort_values("item_id").reset_index(drop=True)
     events = events[events["item_id"].isin(works["item_id"])].drop_duplicates(["user_id", "item_id"])
-    days = [last_day - timedelta(days=back) for back in range(settings.features.window_days - 1, -1, -1)]
     rows, left_out = _impressions(works, events, len(days), settings.intake.non_clicks_per_click)
     counts = {
         "readers": int(rows["user"].nunique()),
@@ -71,7 +65,8 @@ def read_classics(folder: Path, last_day: date, settings: Settings) -> OutsideDa
     }
     return OutsideData(
         items=_items(works, days[0]),
-        impressions={day: _day_table(rows[rows["day"] == index], day) for index, day in enumerate(days)},
+        days=days,
+        parts=[lambda: day_tables(rows, days, "classics-*", lambda user: f"reader-{user}", _item_id)],
         images=_images(folder, works),
         provenance=_provenance(folder, days, settings.intake.non_clicks_per_click, events, counts),
         attribution=ATTRIBUTION,
@@ -128,48 +123,14 @@ def _impressions(works: pd.DataFrame, events: pd.DataFrame, num_days: int, ratio
 
 def _reader(user: int, events: pd.DataFrame, absent: Any, num_days: int, ratio: int) -> pd.DataFrame:
     """One reader's clicks in order on sorted draws, each with its share of non-clicks right after it."""
-    rng = np.random.default_rng(_seed(user))
+    rng = generator_of("classics", user)
     count = len(events)
     ranked = events.sort_values(["order", "item_id"], na_position="last")
     known = int(ranked["order"].notna().sum())
     place = np.concatenate([(np.arange(known) + 0.5) / max(known, 1), rng.random(count - known)])
     clicks = ranked["item_id"].to_numpy()[np.argsort(place, kind="stable")]
-    moments = np.sort(rng.random(count)) * num_days
-    day = np.minimum(moments.astype(np.int64), num_days - 1)
-    second = (moments - day) * _SECONDS_USED
-    passed = rng.permutation(absent)[: ratio * count]
-    after = rng.permutation(count)[np.arange(len(passed)) % count]  # which click a non-click belongs to
-    return pd.DataFrame(
-        {
-            "user": user,
-            "item": np.concatenate([clicks, passed]),
-            "clicked": np.concatenate([np.ones(count, dtype=np.int64), np.zeros(len(passed), dtype=np.int64)]),
-            "day": np.concatenate([day, day[after]]),
-            "second": np.concatenate([second, second[after] + 1 + np.arange(len(passed)) // count]),
-        }
-    )
-
-
-def _day_table(rows: pd.DataFrame, day: date) -> pa.Table:
-    """Schema RAW_IMPRESSIONS, by time; ids number the day's rows, so they tell nothing about the reader."""
-    rows = rows.sort_values(["second", "user", "item"], kind="stable")
-    shown = pd.Timestamp(day) + pd.to_timedelta((rows["second"] * 1000).astype(np.int64), unit="ms")
-    count = len(rows)
-    return pa.table(
-        {
-            "impression_id": [f"classics-{day.isoformat()}-{number:06d}" for number in range(count)],
-            "user_id": [f"reader-{user}" for user in rows["user"]],
-            "item_id": [_item_id(item) for item in rows["item"]],
-            "shown_at": [moment.isoformat(timespec="milliseconds") + "Z" for moment in shown],
-            "surface": [SURFACE] * count,
-            "position": np.zeros(count, dtype=np.int64),
-            "cover_id": pa.nulls(count, pa.string()),
-            "propensity": np.ones(count),
-            "clicked": rows["clicked"].to_numpy(),
-            "dwell_seconds": pa.nulls(count, pa.float64()),
-        },
-        schema=RAW_IMPRESSIONS,
-    )
+    day, second = places(np.sort(rng.random(count)) * num_days, num_days)
+    return shown_rows(user, clicks, rng.permutation(absent)[: ratio * count], day, second, rng)
 
 
 def _items(works: pd.DataFrame, first_day: date) -> pa.Table:
@@ -202,7 +163,7 @@ def _provenance(folder: Path, days: list[date], ratio: int, events: pd.DataFrame
         "source": "classics",
         "first_day": days[0].isoformat(),
         "last_day": days[-1].isoformat(),
-        "files_sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NEEDED},
+        "files_sha256": {name: file_sha256(folder / name) for name in NEEDED},
         "seed": SEED,
         "non_clicks_per_click": ratio,
         "readers_by_history": {str(history): int(count) for history, count in sorted(readers.items())},
@@ -219,7 +180,3 @@ def _item_id(number: int) -> str:
 
 def _image_key(cover_path: Any) -> str:
     return f"classics/{cover_path}"
-
-
-def _seed(user: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"classics:{SEED}:{user}".encode()).digest()[:8], "big")

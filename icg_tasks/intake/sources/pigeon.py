@@ -13,8 +13,7 @@ The published windows of six (train, valid, test) are read and compared with the
 splits by user and by time itself.
 """
 
-import hashlib
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,10 @@ import pandas as pd
 import pyarrow as pa
 
 from icg_tasks.config.settings import Settings
-from icg_tasks.contracts.errors import DataCorrupt, DataMissing
-from icg_tasks.contracts.schemas import RAW_IMPRESSIONS, RAW_ITEMS
-from icg_tasks.intake.impression_rules import surface_names
-from icg_tasks.intake.sources.outside import OutsideData
+from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.schemas import RAW_ITEMS
+from icg_tasks.intake.sources.laid_out import SEED, day_tables, file_sha256, generator_of, places, shown_rows, window
+from icg_tasks.intake.sources.outside import Bench, OutsideData
 from icg_tasks.intake.sources.pigeon_files import (
     PATHS,
     Sequences,
@@ -40,23 +39,18 @@ ATTRIBUTION = (
     "Users, items and orders: data published with Pigeon (Xu et al., WWW 2025; repository YiyanXu/Pigeon), made from SER-30K "
     "or MovieLens-latest-small; see their publishers for terms of use. Days and non-clicks made by this ingest."
 )
-SURFACE = "home"
-SEED = 1
-_SECONDS_USED = 86_000  # of a day: the non-clicks of the last click still fall on its day
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 
 
-def read_pigeon(folder: Path, last_day: date, settings: Settings) -> OutsideData:
+def read_pigeon(folder: Path, last_day: date, settings: Settings, _bench: Bench | None = None) -> OutsideData:
     """The window of ``features.window_days`` days ending with ``last_day``; raises DataMissing, DataCorrupt."""
-    if SURFACE not in surface_names(settings.intake):
-        raise DataCorrupt(f"pigeon's items are shown on surface {SURFACE!r}, which intake.surfaces does not list; add it there")
+    days = window(last_day, settings, "pigeon")
     data, limit = folder / "processed_seq", settings.intake.max_raw_file_bytes
     scenario = read_scenario(data)
     paths = read_image_paths(data / PATHS, limit)
     sequences = read_sequences(data / scenario.sequences, limit, len(paths))
     windows, strange = read_windows(data, limit, sequences)
     items = read_items(data, scenario, limit, sequences)
-    days = [last_day - timedelta(days=back) for back in range(settings.features.window_days - 1, -1, -1)]
     rows = _impressions(sequences, sorted(items), len(days), settings.intake.non_clicks_per_click)
     counts = {
         "users": len({user for user, _ in sequences}),
@@ -69,14 +63,15 @@ def read_pigeon(folder: Path, last_day: date, settings: Settings) -> OutsideData
     names = [scenario.items, scenario.sequences, PATHS]
     return OutsideData(
         items=_items_table(items, paths, days[0]),
-        impressions={day: _day_table(rows[rows["day"] == index], day) for index, day in enumerate(days)},
+        days=days,
+        parts=[lambda: day_tables(rows, days, "pigeon-*", lambda user: f"user-{user}", _item_id)],
         images=_images(folder / scenario.images, items, paths),
         provenance={
             "source": "pigeon",
             "scenario": scenario.name,
             "first_day": days[0].isoformat(),
             "last_day": days[-1].isoformat(),
-            "files_sha256": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in names},
+            "files_sha256": {name: file_sha256(data / name) for name in names},
             "seed": SEED,
             "non_clicks_per_click": settings.intake.non_clicks_per_click,
             "counts": counts,
@@ -99,45 +94,12 @@ def _impressions(sequences: Sequences, items: list[int], num_days: int, ratio: i
 
 def _user(user: int, lists: list[list[int]], items: list[int], num_days: int, ratio: int) -> pd.DataFrame:
     """One user's clicks, each sequence in its order on sorted draws, each click with its share of non-clicks right after it."""
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"pigeon:{SEED}:{user}".encode()).digest()[:8], "big"))
+    rng = generator_of("pigeon", user)
     clicks = np.concatenate([np.array(sequence, dtype=np.int64) for sequence in lists])
     moments = np.concatenate([np.sort(rng.random(len(sequence))) for sequence in lists]) * num_days
-    count = len(clicks)
-    day = np.minimum(moments.astype(np.int64), num_days - 1)
-    second = (moments - day) * _SECONDS_USED
-    passed = rng.permutation(np.setdiff1d(np.array(items, dtype=np.int64), clicks))[: ratio * count]
-    after = rng.permutation(count)[np.arange(len(passed)) % count]  # which click a non-click belongs to
-    return pd.DataFrame(
-        {
-            "user": user,
-            "item": np.concatenate([clicks, passed]),
-            "clicked": np.concatenate([np.ones(count, dtype=np.int64), np.zeros(len(passed), dtype=np.int64)]),
-            "day": np.concatenate([day, day[after]]),
-            "second": np.concatenate([second, second[after] + 1 + np.arange(len(passed)) // count]),
-        }
-    )
-
-
-def _day_table(rows: pd.DataFrame, day: date) -> pa.Table:
-    """Schema RAW_IMPRESSIONS, by time; ids number the day's rows, so they tell nothing about the user."""
-    rows = rows.sort_values(["second", "user", "item"], kind="stable")
-    shown = pd.Timestamp(day) + pd.to_timedelta((rows["second"] * 1000).astype(np.int64), unit="ms")
-    count = len(rows)
-    return pa.table(
-        {
-            "impression_id": [f"pigeon-{day.isoformat()}-{number:06d}" for number in range(count)],
-            "user_id": [f"user-{user}" for user in rows["user"]],
-            "item_id": [_item_id(item) for item in rows["item"]],
-            "shown_at": [moment.isoformat(timespec="milliseconds") + "Z" for moment in shown],
-            "surface": [SURFACE] * count,
-            "position": np.zeros(count, dtype=np.int64),
-            "cover_id": pa.nulls(count, pa.string()),
-            "propensity": np.ones(count),
-            "clicked": rows["clicked"].to_numpy(),
-            "dwell_seconds": pa.nulls(count, pa.float64()),
-        },
-        schema=RAW_IMPRESSIONS,
-    )
+    day, second = places(moments, num_days)
+    passed = rng.permutation(np.setdiff1d(np.array(items, dtype=np.int64), clicks))[: ratio * len(clicks)]
+    return shown_rows(user, clicks, passed, day, second, rng)
 
 
 def _items_table(items: dict[int, tuple[str, str]], paths: list[str], first_day: date) -> pa.Table:
