@@ -41,7 +41,7 @@ from icg_tasks.features.segments import (
 )
 from icg_tasks.features.spark_partitions import DAY, bucketed, read_days, write_days
 from icg_tasks.features.spark_session import spark_session
-from icg_tasks.features.user_vectors import click_residuals
+from icg_tasks.features.user_vectors import residual_rows
 from icg_tasks.features.vector_formula import decay
 from icg_tasks.lake.partitions import (
     Partition,
@@ -57,8 +57,6 @@ _MAX_SAMPLE_ITEMS = 20_000
 _USERS = pa.schema([schemas.USERS.field(name) for name in ("user_id", "vector", "weight")])
 _ITEMS = pa.schema([schemas.ITEM_FEATURES.field(name) for name in ("item_id", "vector")])
 _CATALOGUE = pa.schema([schemas.ITEMS.field("item_id")])
-_SHOWN = ("user_id", "item_id", "cover_id", "surface", "position", "clicked")
-_IMPRESSIONS = pa.schema([schemas.IMPRESSIONS.field(name) for name in _SHOWN])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +208,7 @@ def _described(context: StageContext, spark: SparkSession, members: DataFrame, i
     shown = [part for day in days if (part := find_partition(context.store, keys.IMPRESSIONS, day)) is not None]
     catalogue = _needed(context, keys.ITEMS, "validate-items")
     return segment_profiles(
-        click_residuals(_read(context, spark, shown, _IMPRESSIONS)),
+        residual_rows(spark, context.store, shown, settings.events),
         members,
         _read(context, spark, [catalogue], _CATALOGUE).drop(DAY),
         _read(context, spark, [items], _ITEMS).drop(DAY),

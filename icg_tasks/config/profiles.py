@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from icg_tasks.config.features import FeatureSettings
 from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.config.settings import (
@@ -9,7 +10,6 @@ from icg_tasks.config.settings import (
     BackboneSettings,
     CoverSettings,
     EvaluationSettings,
-    FeatureSettings,
     PreferenceSettings,
     Settings,
     SparkSettings,
@@ -56,6 +56,7 @@ def production() -> Settings:
         features=FeatureSettings(
             window_days=60,
             half_life_days=21.0,
+            carry_window=True,
             num_segments=512,
             min_segment_users=200,
             num_top_segments=128,

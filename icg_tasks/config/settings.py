@@ -5,6 +5,7 @@ every leaf. Secrets are never settings: they come from the environment alone.
 from dataclasses import dataclass, field
 
 from icg_tasks.config.generation import GenerationSettings
+from icg_tasks.config.features import FeatureSettings
 from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.pigeon import PigeonSettings
 
@@ -42,27 +43,6 @@ class BackboneSettings:
     precision: str = "auto"  # auto | float32 | bfloat16
     device: str = "auto"  # auto | cpu | cuda
     attention: str = "sdpa"  # of the language model: sdpa | eager | flash_attention_2 | flex_attention
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureSettings:
-    """User vectors and segments."""
-
-    window_days: int = 10
-    half_life_days: float = 7.0
-    prior_weight: float = 20.0  # shrinks users with few impressions towards zero
-    num_segments: int = 12
-    min_segment_users: int = 50
-    num_top_segments: int = 6
-    history_length: int = 8
-    num_top_items: int = 64
-    kmeans_seed: int = 11
-    kmeans_dimensions: int = 24
-    kmeans_max_iterations: int = 30
-    kmeans_starts: int = 8
-    kmeans_sample_users: int = 60_000  # centroids are learned on so many users (chosen by hash), then applied to all
-    min_user_weight: float = 0.3  # information (sum of p(1 - p)) below which a user stays without a segment
-    broadcast_values: int = 50_000_000  # floats of item and cover vectors up to which Spark copies them to every worker
 
 
 @dataclass(frozen=True, kw_only=True)

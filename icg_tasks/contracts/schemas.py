@@ -94,6 +94,16 @@ USER_DAYS = pa.schema(
         ("clicks", pa.int64()),
     ]
 )
+# A user's sums over the window in fixed point, exact, so that the next date adds and takes away days. A cache: may be deleted.
+USER_WINDOWS = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("vector", pa.list_(pa.int64())),
+        ("information", pa.int64()),
+        ("impressions", pa.int64()),
+        ("clicks", pa.int64()),
+    ]
+)
 USERS = pa.schema(
     [
         ("user_id", pa.string()),

@@ -47,7 +47,7 @@ def segment_profiles(
     """The profile of each segment that was shown anything.
 
     Args:
-        residuals: rows of user_vectors.click_residuals.
+        residuals: rows of user_vectors.residual_rows.
         members: user_id, segment_id.
         catalogue: item_id of the items that may be listed.
         vectors: item_id, vector of ``width``.
@@ -82,7 +82,7 @@ def segment_items(residuals: DataFrame, members: DataFrame, decay: Mapping[str, 
     """What each segment was shown and clicked, per item, decayed by day.
 
     Args:
-        residuals: rows of user_vectors.click_residuals.
+        residuals: rows of user_vectors.residual_rows.
         members: user_id, segment_id.
         decay: how much each day counts, by its text.
 
@@ -93,12 +93,11 @@ def segment_items(residuals: DataFrame, members: DataFrame, decay: Mapping[str, 
     weight = sql.lit(0)
     for day, share in decay.items():
         weight = sql.when(sql.col(DAY) == day, sql.lit(round(share * _UNIT))).otherwise(weight)
-    own = sql.when(sql.col("cover_id").isNull(), sql.lit(1)).otherwise(0)
     rows = residuals.withColumn("decay", weight).join(members, "user_id")
     sums = rows.groupBy("segment_id", "item_id").agg(
-        (sql.sum(sql.col("impressions") * sql.col("decay")) / _UNIT).alias("raw"),
-        (sql.sum(sql.col("residual") * sql.col("decay") * own) / _UNIT**2).alias("residual"),
-        (sql.sum(sql.col("information") * sql.col("decay") * own) / _UNIT**2).alias("information"),
+        (sql.sum("decay") / _UNIT).alias("raw"),
+        (sql.sum(sql.col("residual") * sql.col("decay")) / _UNIT**2).alias("residual"),
+        (sql.sum(sql.col("information") * sql.col("decay")) / _UNIT**2).alias("information"),
     )
     since = residuals.groupBy("item_id").agg(sql.min(DAY).alias("first_day"))
     daily = sql.round(sql.col("raw") / _days_since(decay) * _UNIT) / _UNIT  # multiples of 2^-20 add up exactly

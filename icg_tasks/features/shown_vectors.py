@@ -1,92 +1,62 @@
-"""The vectors of the covers that a window's impressions showed, joined to their rows: by broadcast while small, else by join.
+"""The vectors of the covers that a window's impressions showed, as files that every worker maps into memory.
 
-Knows which partition stands for which day (window.py) and hands frames to user_vectors.py.
+Knows which partitions stand for which day (window.py); hands over what user_blocks points into.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as sql
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession
 
-from icg_tasks.contracts.schemas import VECTOR
-from icg_tasks.features.exact_sums import vector_matrix
-from icg_tasks.features.spark_partitions import DAY, read_days
-from icg_tasks.features.user_vectors import (
-    Matrices,
-    day_sums_by_broadcast,
-    day_sums_by_join,
-    unplaced,
-    with_row_numbers,
-    with_vectors,
-)
+from icg_tasks.features.user_blocks import Shown
+from icg_tasks.features.vector_files import VectorFile, share_partitions, shared, write_vectors
 from icg_tasks.features.window import DayPlan, WindowPlan
-from icg_tasks.lake.partitions import Partition
+from icg_tasks.lake.partitions import Partition, read_partition_file
 from icg_tasks.lake.store import ObjectStore
 
-_ITEMS = pa.schema([("item_id", pa.string()), ("vector", VECTOR)])
-_COVERS = pa.schema([("cover_id", pa.string()), ("vector", VECTOR)])
 
-
-def sum_days(
+def shown_of_days(
     spark: SparkSession,
     store: ObjectStore,
     plan: WindowPlan,
-    days: list[DayPlan],
-    residuals: DataFrame,
-    *,
-    scratch: Path,
-    num_buckets: int,
-    broadcast_values: int,
-) -> tuple[DataFrame, DataFrame]:
-    """Partial sums of these days by user, and what they could not place (one row: without_item, without_cover impressions).
+    days: Sequence[DayPlan],
+    used: Mapping[date, pa.StringArray],
+    folder: Path,
+) -> dict[date, Shown]:
+    """For each day its catalogue's vectors, and those of the generated covers that it used (ids by day).
 
-    ``broadcast_values`` is the number of floats up to which vectors are copied to every worker instead of travelling with rows.
+    A day sees the covers that were published before it, whatever the run date.
     """
-    items = _items(spark, store, days, scratch)
-    covers = _used_covers(spark, store, plan.covers, residuals, scratch)
-    num_items = sum(part.rows for part in {day.items.run_date: day.items for day in days}.values())
-    num_covers = sum(part.rows for part in plan.covers)
-    if num_items * plan.width + num_covers * plan.width // 2 > broadcast_values:
-        rows = with_vectors(residuals, items, covers)
-        return day_sums_by_join(rows, plan.width, num_buckets), unplaced(rows, "item_vector", "cover_vector")
-    item_rows, item_IV = _numbered(
-        spark, items.groupBy("item_id", "vector").agg(sql.collect_list(DAY).alias(DAY)), "item", plan.width
-    )
-    cover_rows, cover_CE = _numbered(spark, covers, "cover", plan.width // 2)
-    item_rows = item_rows.select(sql.explode(DAY).alias(DAY), "item_id", "item_row")
-    matrices = spark.sparkContext.broadcast(Matrices(items=item_IV, covers=cover_CE))
-    rows = with_row_numbers(residuals, item_rows, cover_rows).persist()
-    return day_sums_by_broadcast(rows, matrices, num_buckets), unplaced(rows, "item_row", "cover_row")
+    items: dict[date, VectorFile] = {}
+    shown = {}
+    for day in days:
+        if day.items.run_date not in items:
+            items[day.items.run_date] = share_partitions(spark, store, [day.items], "item_id", plan.width, folder)
+        earlier = [part for part in plan.covers if part.run_date < day.day and part.rows]
+        wanted = used[day.day]
+        covers = _covers(spark, store, earlier, wanted, plan.width // 2, folder) if len(wanted) and earlier else None
+        shown[day.day] = Shown(items=items[day.items.run_date], covers=covers)
+    return shown
 
 
-def _items(spark: SparkSession, store: ObjectStore, days: list[DayPlan], scratch: Path) -> DataFrame:
-    """Vectors by day and item: each day with the catalogue that stands for it."""
-    partitions = {day.items.run_date: day.items for day in days}
-    stands_for = [(day.items.run_date.isoformat(), day.day.isoformat()) for day in days]
-    links = spark.createDataFrame(stands_for, "catalogue string, day string")
-    rows = read_days(spark, store, [partitions[key] for key in sorted(partitions)], _ITEMS, scratch=scratch)
-    joined = rows.withColumnRenamed(DAY, "catalogue").join(sql.broadcast(links), "catalogue")
-    return joined.select(sql.col("day").alias(DAY), "item_id", "vector")
+def _covers(
+    spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], wanted: pa.StringArray, width: int, folder: Path
+) -> VectorFile:
+    content = [*wanted.to_pylist(), *(file.sha256 for part in partitions for file in part.files)]
+    tables = _newest_first(store, partitions, wanted)
+    return shared(spark, write_vectors(tables, "cover_id", width, folder, len(wanted), content))
 
 
-def _used_covers(
-    spark: SparkSession, store: ObjectStore, partitions: list[Partition], residuals: DataFrame, scratch: Path
-) -> DataFrame:
-    """Vectors of the generated covers that the rows name, each once (a cover's id is the hash of its image)."""
-    filled = [part for part in partitions if part.rows]
-    if not filled:
-        return spark.createDataFrame([], "cover_id string, vector array<float>")
-    used = residuals.select("cover_id").where("cover_id is not null").distinct()
-    rows = read_days(spark, store, filled, _COVERS, scratch=scratch).drop(DAY)
-    return rows.join(used, "cover_id", "left_semi").groupBy("cover_id").agg(sql.max("vector").alias("vector"))
-
-
-def _numbered(spark: SparkSession, frame: DataFrame, name: str, width: int) -> tuple[DataFrame, NDArray[np.float32]]:
-    """A frame's vectors as a matrix on the driver, and its other columns with the row number in that matrix."""
-    table = frame.toArrow()
-    matrix = vector_matrix(table["vector"], width)
-    rows = table.drop_columns(["vector"]).append_column(f"{name}_row", pa.array(np.arange(len(table), dtype=np.int32)))
-    return spark.createDataFrame(rows), matrix
+def _newest_first(store: ObjectStore, partitions: Sequence[Partition], wanted: pa.StringArray) -> Iterator[pa.Table]:
+    """Rows of the wanted covers, each once (an id is the hash of an image), until all are found."""
+    for part in sorted(partitions, key=lambda one: one.run_date, reverse=True):
+        for file in part.files:
+            table = read_partition_file(store, file, ["cover_id", "vector"])
+            found = table.filter(pc.is_in(table["cover_id"], value_set=wanted))
+            wanted = wanted.filter(pc.invert(pc.is_in(wanted, value_set=found["cover_id"].combine_chunks())))
+            yield found
+            if not len(wanted):
+                return

@@ -30,7 +30,7 @@ from icg_tasks.lake.partitions import (
 from icg_tasks.lake.store import ObjectStore, open_store
 
 DAY = "ds"
-_FILES = pa.schema(
+FILES = pa.schema(
     [("ds", pa.string()), ("key", pa.string()), ("rows", pa.int64()), ("size", pa.int64()), ("sha256", pa.string())]
 )
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
@@ -44,14 +44,36 @@ def read_days(
         frames = [
             _read_paths(spark, [str(path) for path in local_files(store, part, scratch)], part, schema) for part in partitions
         ]
-    elif store.uri.startswith("s3://") and _has_s3a(spark):
-        frames = [
-            _read_paths(spark, [store.address(file.key).replace("s3://", "s3a://", 1) for file in part.files], part, schema)
-            for part in partitions
-        ]
-    else:
-        return _read_by_executors(spark, store, partitions, schema)
+        return reduce(DataFrame.unionByName, frames)
+    frame = read_by_s3a(spark, store, partitions, schema)
+    return _read_by_executors(spark, store, partitions, schema) if frame is None else frame
+
+
+def read_by_s3a(
+    spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], schema: pa.Schema
+) -> DataFrame | None:
+    """The same rows read by the JVM of a cluster through s3a; None where the store is no S3 or the JVM has no s3a."""
+    if is_local(spark) or not store.uri.startswith("s3://") or not _has_s3a(spark):
+        return None
+    frames = [
+        _read_paths(spark, [store.address(file.key).replace("s3://", "s3a://", 1) for file in part.files], part, schema)
+        for part in partitions
+    ]
     return reduce(DataFrame.unionByName, frames)
+
+
+def collect_files(frame: DataFrame) -> dict[date, list[PartitionFile]]:
+    """What a frame of written files (``FILES``) says, by day."""
+    return files_by_day([row.asDict() for row in frame.select(*FILES.names).collect()])
+
+
+def files_by_day(rows: Sequence[Mapping[str, Any]]) -> dict[date, list[PartitionFile]]:
+    """Rows of ``FILES`` by day, in key order."""
+    found: dict[date, list[PartitionFile]] = {}
+    for row in sorted(rows, key=lambda row: str(row["key"])):
+        file = PartitionFile(key=row["key"], rows=row["rows"], size=row["size"], sha256=row["sha256"])
+        found.setdefault(date.fromisoformat(row["ds"]), []).append(file)
+    return found
 
 
 def bucketed(frame: DataFrame, key: str, num_buckets: int, *then: str) -> DataFrame:
@@ -73,16 +95,24 @@ def write_days(
     A day's bytes depend on its own rows and the number of buckets alone, not on the other days written with it.
     """
     writer = partial(_write_bucket, uri=store.uri, dataset=dataset, schema=schema, key=key)
-    found: dict[date, dict[str, PartitionFile]] = {day: {} for day in metadata}
-    for row in frame.mapInArrow(writer, from_arrow_schema(_FILES)).collect():
-        file = PartitionFile(key=row["key"], rows=row["rows"], size=row["size"], sha256=row["sha256"])
-        found[date.fromisoformat(row["ds"])][file.key] = file
+    return finish_days(
+        store, dataset, metadata, collect_files(frame.mapInArrow(writer, from_arrow_schema(FILES))), schema=schema
+    )
+
+
+def finish_days(
+    store: ObjectStore,
+    dataset: str,
+    metadata: Mapping[date, Mapping[str, Any]],
+    files: Mapping[date, Sequence[PartitionFile]],
+    *,
+    schema: pa.Schema,
+) -> dict[date, Partition]:
+    """Make these days' partitions the files that workers wrote; a day without rows gets one empty file."""
     written = {}
-    for day, files in found.items():
-        listed = [files[name] for name in sorted(files)] or [
-            write_partition_part(store, dataset, day, 0, schema.empty_table(), schema=schema)
-        ]
-        written[day] = finish_partition(store, dataset, day, listed, metadata=metadata[day])
+    for day, said in metadata.items():
+        listed = files.get(day) or [write_partition_part(store, dataset, day, 0, schema.empty_table(), schema=schema)]
+        written[day] = finish_partition(store, dataset, day, listed, metadata=said)
     return written
 
 
@@ -103,7 +133,7 @@ def _read_by_executors(
     listed = [
         (part.run_date.isoformat(), file.key, file.rows, file.size, file.sha256) for part in partitions for file in part.files
     ]
-    files = spark.createDataFrame(listed, from_arrow_schema(_FILES)).repartition(max(1, len(listed)), "key")
+    files = spark.createDataFrame(listed, from_arrow_schema(FILES)).repartition(max(1, len(listed)), "key")
     whole = pa.schema([(DAY, pa.string()), *schema])
     reader: Callable[..., Any] = partial(_read_files, uri=store.uri, schema=schema)
     return files.mapInArrow(reader, from_arrow_schema(whole))
@@ -130,7 +160,13 @@ def _write_bucket(
     table = pa.Table.from_batches(collected)
     for day in sorted(pc.unique(table[DAY]).to_pylist()):
         rows = table.filter(pc.equal(table[DAY], day)).sort_by(key).combine_chunks()
-        file = write_partition_part(store, dataset, date.fromisoformat(day), number, rows, schema=schema)
-        yield pa.RecordBatch.from_pylist(
-            [{"ds": day, "key": file.key, "rows": file.rows, "size": file.size, "sha256": file.sha256}], schema=_FILES
-        )
+        row = written_file(store, dataset, date.fromisoformat(day), number, rows, schema)
+        yield pa.RecordBatch.from_pylist([row], schema=FILES)
+
+
+def written_file(
+    store: ObjectStore, dataset: str, day: date, number: int, table: pa.Table, schema: pa.Schema
+) -> dict[str, Any]:
+    """Write one data file from a worker; what ``FILES`` says of it."""
+    file = write_partition_part(store, dataset, day, number, table, schema=schema)
+    return {"ds": day.isoformat(), "key": file.key, "rows": file.rows, "size": file.size, "sha256": file.sha256}

@@ -20,6 +20,7 @@ from icg_tasks.contracts.errors import IcgError
 
 _NAMED = re.compile(r"^(Caused by: )?([\w$]+\.)*[A-Z]\w+: ")
 _RECORDS_PER_BATCH = 4_096
+_BYTES_PER_BATCH = 64 * 1024**2  # blocks of user_blocks are rows of a few MB
 _LOOPBACK = "127.0.0.1"
 _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """A stage on one machine lasts seconds: without the optimising compiler the JVM needs two fifths less processor time."""
@@ -63,6 +64,7 @@ def _started(settings: SparkSettings, name: str) -> SparkSession:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.adaptive.enabled", "false")  # its partition counts follow sizes, ours are part of the result
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", _RECORDS_PER_BATCH)
+        .config("spark.sql.execution.arrow.maxBytesPerBatch", _BYTES_PER_BATCH)
         .config("spark.sql.warehouse.dir", str(Path(tempfile.gettempdir()) / "icg-spark-warehouse"))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")

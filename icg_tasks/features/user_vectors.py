@@ -1,207 +1,155 @@
-"""User vectors as DataFrame functions: a day's partial sum per user, and the decayed sum of days.
+"""User vectors as Spark plans: a day's partial sum per user, and the decayed sum of days.
 
-An impression contributes (clicked - expected click rate of its place that day) x (vector of the cover that was shown), so a
-user's vector points at what they click more than the place explains. Its weight is the information p(1 - p) that the
-impression carries: a user of few impressions is shrunk towards zero, "nobody special". All sums are exact (exact_sums), so
-the same rows give the same bytes in any partitioning. Knows columns; neither paths nor dates beyond the ``ds`` column.
+An impression contributes importance x (reward - expected reward of its place that day) x (vector of the cover that was
+shown), so a user's vector points at what they click more than the place explains. Its weight is the information that the
+impression carries: a user of few impressions is shrunk towards zero, "nobody special". All sums are exact, so the same rows
+give the same bytes in any partitioning. What is added up stands in event_weights, user_blocks and block_sums; here is how it
+travels: rows to blocks where they are read, blocks to their bucket (the one shuffle), files straight to the store.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark import Broadcast
-from pyspark.sql import Column, DataFrame
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from icg_tasks.contracts.schemas import USER_DAYS, VECTOR
-from icg_tasks.features.exact_sums import (
-    SUM_SCALE,
-    VECTOR_BITS,
-    WEIGHT_BITS,
-    Ints,
-    fixed_point,
-    list_column,
-    sums_by_key,
-    vector_array,
-)
-from icg_tasks.features.spark_partitions import DAY, bucketed
-from icg_tasks.features.vector_formula import shrunken
+from icg_tasks.config.features import EventSettings
+from icg_tasks.contracts.partitions import USER_DAYS
+from icg_tasks.contracts.schemas import IMPRESSIONS
+from icg_tasks.contracts.schemas import USER_DAYS as DAYS_SCHEMA
+from icg_tasks.features.block_sums import day_sums
+from icg_tasks.features.event_weights import PLACE_SUMS, Place, columns_needed, place_sums, rates_of, weigh
+from icg_tasks.features.spark_partitions import DAY, FILES, files_by_day, written_file
+from icg_tasks.features.spark_rows import map_days
+from icg_tasks.features.user_blocks import BLOCKS, BlockMaker, Shown, codes_of
+from icg_tasks.features.window_sums import everybody
+from icg_tasks.lake.partitions import Partition, PartitionFile
+from icg_tasks.lake.store import ObjectStore, open_store
 
-RATE_PRIOR_IMPRESSIONS = 100.0
-"""A place's click rate is pulled towards the day's overall rate as if by this many impressions."""
-_DECAYED_BITS = 30
-_WEIGHT = float(2**WEIGHT_BITS)
-_NUMBERS = ("information", "impressions", "clicks")
-_DAY_SUMS = pa.schema([(DAY, pa.string()), *USER_DAYS])
-UNSCALED = pa.schema(
+_FACT_ROWS = pa.schema([(DAY, pa.string()), *PLACE_SUMS, ("cover_id", pa.string())])
+LOST = pa.schema([("without_item", pa.int64()), ("without_cover", pa.int64())])
+RESIDUALS = pa.schema(
     [
+        (DAY, pa.string()),
         ("user_id", pa.string()),
-        ("vector", VECTOR),
-        ("weight", pa.float64()),
-        ("impressions", pa.int64()),
-        ("clicks", pa.int64()),
-        ("squared_norm", pa.int64()),  # in units of 2^-30, so that it adds up exactly
+        ("item_id", pa.string()),
+        ("residual", pa.int64()),
+        ("information", pa.int64()),
     ]
 )
-NORM_SCALE = 2.0**_DECAYED_BITS
+SUM_FILES = pa.schema([*FILES, *LOST])
+"""A written file, and the impressions in it whose item has no vector, or whose generated cover has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrices:
-    """Vectors of items [I, 2E] and of generated covers' images [C, E], small enough to give every worker a copy."""
+class DayFacts:
+    """What a day's rows are judged by: the expected reward of each place, and the generated covers that it showed."""
 
-    items: NDArray[np.float32]
-    covers: NDArray[np.float32]
+    rates: Mapping[Place, float]
+    covers: pa.StringArray
 
 
-def click_residuals(impressions: DataFrame) -> DataFrame:
-    """Impressions (ds, user_id, item_id, cover_id, surface, position, clicked) to one row per day, user, item and shown cover.
+def day_facts(
+    spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], events: EventSettings
+) -> dict[date, DayFacts]:
+    """Facts of each of these days. What comes to the driver are places and covers, not users."""
+    columns = _columns([*columns_needed(events), "cover_id"])
+    table = map_days(spark, store, partitions, columns, partial(_fact_rows, events=events), _FACT_ROWS).toArrow()
+    sums: dict[date, dict[Place, tuple[int, int]]] = {part.run_date: {} for part in partitions}
+    places = table.filter(pc.is_null(table["cover_id"]))
+    summed = places.group_by([DAY, "surface", "position"]).aggregate([("importance", "sum"), ("reward", "sum")])
+    for row in summed.to_pylist():
+        sums[date.fromisoformat(row[DAY])][row["surface"], row["position"]] = (row["importance_sum"], row["reward_sum"])
+    shown = table.filter(pc.is_valid(table["cover_id"]))
+    return {
+        day: DayFacts(
+            rates=rates_of(found), covers=everybody([shown.filter(pc.equal(shown[DAY], day.isoformat()))["cover_id"]])
+        )
+        for day, found in sums.items()
+    }
 
-    Columns ds, user_id, item_id, cover_id, residual and information (sums in fixed point 2^-20), impressions, clicks.
+
+def day_sum_files(spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], maker: BlockMaker) -> DataFrame:
+    """Partial sums of these days by user, written to the store as one file per day and bucket (SUM_FILES); manifests are not.
+
+    One shuffle, of blocks. Bucket and file number are those of ``repartition(buckets, "user_id")``.
     """
-    shown = impressions.withColumn("click", sql.coalesce(sql.col("clicked").cast("long"), sql.lit(0)))
-    counted = (sql.count(sql.lit(1)), sql.sum("click"))
-    overall = shown.groupBy(DAY).agg(counted[0].alias("day_shown"), counted[1].alias("day_clicks"))
-    places = shown.groupBy(DAY, "surface", "position").agg(counted[0].alias("shown"), counted[1].alias("place_clicks"))
-    prior = sql.lit(RATE_PRIOR_IMPRESSIONS)
-    rate = (sql.col("place_clicks") + prior * sql.col("day_clicks") / sql.col("day_shown")) / (sql.col("shown") + prior)
-    rates = places.join(overall, DAY).select(DAY, "surface", "position", rate.alias("rate"))
-    judged = shown.join(sql.broadcast(rates), [DAY, "surface", "position"])
-    residual = sql.round((sql.col("click") - sql.col("rate")) * _WEIGHT).cast("long")
-    information = sql.round(sql.col("rate") * (1 - sql.col("rate")) * _WEIGHT).cast("long")
-    return judged.groupBy(DAY, "user_id", "item_id", "cover_id").agg(
-        sql.sum(residual).alias("residual"),
-        sql.sum(information).alias("information"),
-        sql.count(sql.lit(1)).alias("impressions"),
-        sql.sum("click").alias("clicks"),
-    )
+    blocks = map_days(spark, store, partitions, _columns(maker.columns()), maker, BLOCKS)
+    writer = _SumWriter(uri=store.uri, shown=dict(maker.shown))
+    moved = blocks.repartitionById(maker.num_buckets, sql.col("bucket"))
+    return moved.mapInArrow(writer, from_arrow_schema(SUM_FILES))
 
 
-def with_row_numbers(residuals: DataFrame, item_rows: DataFrame, cover_rows: DataFrame) -> DataFrame:
-    """Residuals with the rows of their item and generated cover in matrices: item_rows (ds, item_id, item_row), cover_rows
-    (cover_id, cover_row). Small tables, copied to every worker."""
-    placed = residuals.join(sql.broadcast(item_rows), [DAY, "item_id"], "left")
-    placed = placed.join(sql.broadcast(cover_rows), "cover_id", "left")
-    return placed.select(DAY, "user_id", "residual", *_NUMBERS, _generated(), "item_row", "cover_row")
+def collect_sums(frame: DataFrame) -> tuple[dict[date, list[PartitionFile]], tuple[int, int]]:
+    """The written files by day, and the impressions without an item's vector and without a generated cover's."""
+    table = frame.toArrow()
+    lost = [sum(table[name].to_pylist()) for name in LOST.names]
+    return files_by_day(table.select(FILES.names).to_pylist()), (lost[0], lost[1])
 
 
-def with_vectors(residuals: DataFrame, items: DataFrame, covers: DataFrame) -> DataFrame:
-    """Residuals with the vectors themselves: items (ds, item_id, vector), covers (cover_id, vector of half the width)."""
-    heavy = residuals.join(items.withColumnRenamed("vector", "item_vector"), [DAY, "item_id"], "left")
-    heavy = heavy.join(covers.withColumnRenamed("vector", "cover_vector"), "cover_id", "left")
-    return heavy.select(DAY, "user_id", "residual", *_NUMBERS, _generated(), "item_vector", "cover_vector")
+def residual_rows(spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], events: EventSettings) -> DataFrame:
+    """A row per impression (RESIDUALS): residual and information in units of 2^-20, zero where a generated cover was shown."""
+    rates = {day: facts.rates for day, facts in day_facts(spark, store, partitions, events).items()}
+    columns = _columns(["user_id", "item_id", "cover_id", *columns_needed(events)])
+    kernel = partial(_residual_rows, events=events, rates=rates)
+    return map_days(spark, store, partitions, columns, kernel, RESIDUALS)
 
 
-def unplaced(rows: DataFrame, item_column: str, cover_column: str) -> DataFrame:
-    """One row: impressions whose item has no vector (without_item), and whose generated cover has none (without_cover).
+@dataclass(frozen=True, kw_only=True)
+class _SumWriter:
+    """Blocks of a bucket to files: a day's sums are computed, written and let go before the next day's."""
 
-    The former add nothing but their counts, the latter the item's title part alone.
-    """
-    no_item = sql.when(sql.col(item_column).isNull(), sql.col("impressions")).otherwise(0)
-    no_cover = sql.when(sql.col("generated") & sql.col(cover_column).isNull(), sql.col("impressions")).otherwise(0)
-    return rows.agg(sql.sum(no_item).alias("without_item"), sql.sum(no_cover).alias("without_cover"))
+    uri: str
+    shown: Mapping[date, Shown]
 
-
-def day_sums_by_broadcast(rows: DataFrame, matrices: "Broadcast[Matrices]", num_buckets: int) -> DataFrame:
-    """Partial sums per day and user (ds and the columns of USER_DAYS) of ``with_row_numbers``, bucketed by user."""
-    kernel = partial(_sum_days, contributions=_LookUp(matrices), width=matrices.value.items.shape[1])
-    return bucketed(rows, "user_id", num_buckets).mapInArrow(kernel, from_arrow_schema(_DAY_SUMS))
-
-
-def day_sums_by_join(rows: DataFrame, width: int, num_buckets: int) -> DataFrame:
-    """The same of ``with_vectors``, for catalogues too large to copy: the vectors travel with the rows."""
-    kernel = partial(_sum_days, contributions=_carried, width=width)
-    return bucketed(rows, "user_id", num_buckets).mapInArrow(kernel, from_arrow_schema(_DAY_SUMS))
-
-
-def decayed_vectors(days: DataFrame, width: int, prior_weight: float, num_buckets: int) -> DataFrame:
-    """Partial sums with a ``decay`` column (1 for the run date) to one unscaled vector per user (UNSCALED), bucketed by user.
-
-    vector = sum(decay x vector_sum) / (sum(decay x weight) + prior_weight); weight is the decayed one, counts are plain sums.
-    """
-    kernel = partial(_sum_window, width=width, prior_weight=prior_weight)
-    spread = days.repartition(num_buckets, "user_id").sortWithinPartitions("user_id")
-    return spread.mapInArrow(kernel, from_arrow_schema(UNSCALED))
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        gathered: dict[tuple[int, str], list[tuple[bytes, int, int]]] = {}
+        for batch in batches:
+            for row in batch.to_pylist():
+                entry = (row["block"], row["without_item"], row["without_cover"])
+                gathered.setdefault((row["bucket"], row[DAY]), []).append(entry)
+        store = open_store(self.uri)
+        for bucket, text in sorted(gathered):
+            day = date.fromisoformat(text)
+            blocks, without_item, without_cover = zip(*gathered.pop((bucket, text)), strict=True)
+            table = day_sums(blocks, self.shown[day])
+            row = written_file(store, USER_DAYS, day, bucket, table, DAYS_SCHEMA)
+            row |= {"without_item": sum(without_item), "without_cover": sum(without_cover)}
+            yield pa.RecordBatch.from_pylist([row], schema=SUM_FILES)
 
 
-def scaled(users: DataFrame, factor: float, day: str) -> DataFrame:
-    """Unscaled vectors times a factor, with the day they stand for: ds and the columns of USERS."""
-    vector = sql.transform("vector", lambda value: (value.cast("double") * factor).cast("float"))
-    return users.select(sql.lit(day).alias(DAY), "user_id", vector.alias("vector"), "weight", "impressions", "clicks")
+def _columns(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([IMPRESSIONS.field(name) for name in names])
 
 
-@dataclass(frozen=True)
-class _LookUp:
-    """Contributions of rows that point into broadcast matrices."""
-
-    matrices: "Broadcast[Matrices]"
-
-    def __call__(self, batch: pa.RecordBatch, width: int) -> NDArray[np.float32]:
-        """Vectors of the covers that were shown [N, width]."""
-        matrices = self.matrices.value
-        items = _rows_or_zero(matrices.items, _row_numbers(batch, "item_row"))
-        generated = batch.column("generated").to_numpy(zero_copy_only=False)
-        half = width // 2
-        items[generated, :half] = _rows_or_zero(matrices.covers, _row_numbers(batch, "cover_row")[generated])
-        return items
+def _fact_rows(day: date, tables: Iterable[pa.Table], *, events: EventSettings) -> Iterator[pa.RecordBatch]:
+    for table in tables:
+        sums = place_sums(table, day, events)
+        rows = pa.Table.from_batches([sums]).append_column("cover_id", pa.nulls(len(sums), pa.string()))
+        covers = codes_of(table["cover_id"])[0]
+        named = pa.table({"cover_id": covers}, schema=pa.schema([_FACT_ROWS.field("cover_id")]))
+        for part in (rows, named):
+            filled = part.append_column(DAY, [[day.isoformat()] * len(part)])
+            yield from (
+                pa.concat_tables([_FACT_ROWS.empty_table(), filled], promote_options="default").combine_chunks().to_batches()
+            )
 
 
-def _generated() -> Column:
-    return sql.col("cover_id").isNotNull().alias("generated")
-
-
-def _carried(batch: pa.RecordBatch, width: int) -> NDArray[np.float32]:
-    items = list_column(batch, "item_vector", width)
-    generated = batch.column("generated").to_numpy(zero_copy_only=False)
-    items[generated, : width // 2] = list_column(batch, "cover_vector", width // 2)[generated]
-    return items
-
-
-def _rows_or_zero(matrix: NDArray[np.float32], rows: Ints) -> NDArray[np.float32]:
-    found = np.zeros((len(rows), matrix.shape[1]), dtype=np.float32)
-    found[rows >= 0] = matrix[rows[rows >= 0]]
-    return found
-
-
-def _row_numbers(batch: pa.RecordBatch, name: str) -> Ints:
-    rows: Ints = batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return rows
-
-
-def _sum_days(batches: Iterable[pa.RecordBatch], *, contributions: Any, width: int) -> Iterator[pa.RecordBatch]:
-    def vectors_of(batch: pa.RecordBatch) -> Ints:
-        weight_N: Ints = batch.column("residual").to_numpy(zero_copy_only=False).astype(np.int64)
-        return fixed_point(contributions(batch, width), VECTOR_BITS) * weight_N[:, None]
-
-    for keys, vectors_GV, numbers_GC in sums_by_key(batches, (DAY, "user_id"), _NUMBERS, vectors_of):
-        days, users = zip(*keys, strict=True)
-        columns = [pa.array(days), pa.array(users), vector_array((vectors_GV / SUM_SCALE).astype(np.float32))]
-        columns += [pa.array(numbers_GC[:, 0] / _WEIGHT), pa.array(numbers_GC[:, 1]), pa.array(numbers_GC[:, 2])]
-        yield pa.RecordBatch.from_arrays(columns, schema=_DAY_SUMS)
-
-
-def _sum_window(batches: Iterable[pa.RecordBatch], *, width: int, prior_weight: float) -> Iterator[pa.RecordBatch]:
-    def vectors_of(batch: pa.RecordBatch) -> Ints:
-        decay_N = batch.column("decay").to_numpy(zero_copy_only=False)
-        decayed_NV = list_column(batch, "vector_sum", width).astype(np.float64) * decay_N[:, None]
-        return fixed_point(decayed_NV, _DECAYED_BITS)
-
-    def with_weight(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in source:
-            decay_N = batch.column("decay").to_numpy(zero_copy_only=False)
-            weight_N = fixed_point(batch.column("weight").to_numpy(zero_copy_only=False) * decay_N, _DECAYED_BITS)
-            yield batch.append_column("information", pa.array(weight_N))
-
-    for keys, vectors_GV, numbers_GC in sums_by_key(with_weight(batches), ("user_id",), _NUMBERS, vectors_of):
-        weight_G = numbers_GC[:, 0] / NORM_SCALE
-        mean_GV = shrunken(vectors_GV / NORM_SCALE, weight_G, prior_weight).astype(np.float32)
-        norm_G = fixed_point(np.square(mean_GV, dtype=np.float64).sum(axis=1), _DECAYED_BITS)
-        columns = [pa.array([key[0] for key in keys]), vector_array(mean_GV), pa.array(weight_G)]
-        columns += [pa.array(numbers_GC[:, 1]), pa.array(numbers_GC[:, 2]), pa.array(norm_G)]
-        yield pa.RecordBatch.from_arrays(columns, schema=UNSCALED)
+def _residual_rows(
+    day: date, tables: Iterable[pa.Table], *, events: EventSettings, rates: Mapping[date, Mapping[Place, float]]
+) -> Iterator[pa.RecordBatch]:
+    for table in tables:
+        weighed = weigh(table, day, events, rates[day])
+        own_N = np.asarray(table["cover_id"].is_null().to_numpy(), dtype=np.int64)
+        columns = [
+            pa.array([day.isoformat()] * len(table)),
+            *(table[name].cast(pa.string()) for name in ("user_id", "item_id")),
+        ]
+        columns += [pa.array(weighed.residual_N * own_N), pa.array(weighed.information_N * own_N)]
+        yield from pa.Table.from_arrays(columns, schema=RESIDUALS).combine_chunks().to_batches(max_chunksize=100_000)

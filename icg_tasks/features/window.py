@@ -6,9 +6,11 @@ metadata, says so. Nothing dated later than the run date is looked at. Knows man
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from typing import Any
 
+from icg_tasks.config.features import EventSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.partitions import COVER_FEATURES, IMPRESSIONS, ITEM_FEATURES, USER_DAYS
 from icg_tasks.lake.partitions import Partition, find_partition, list_partition_dates
@@ -44,8 +46,10 @@ class WindowPlan:
         return [plan for plan in self.days if plan.sums is None]
 
 
-def plan_window(store: ObjectStore, run_date: date, window_days: int) -> WindowPlan:
-    """The window of ``window_days`` ending with the run date.
+def plan_window(
+    store: ObjectStore, run_date: date, window_days: int, num_buckets: int, events: EventSettings | None = None
+) -> WindowPlan:
+    """The window of ``window_days`` ending with the run date. A day's sums hold for one number of buckets and one ``events``.
 
     A day's item vectors are those of the newest features/items up to that day, else (before the first one) of the oldest after
     it, never past the run date and always of the run date's encoder. Covers count from the day after they were published.
@@ -60,7 +64,7 @@ def plan_window(store: ObjectStore, run_date: date, window_days: int) -> WindowP
     covers = [part for part in _up_to(store, COVER_FEATURES, run_date) if part.run_date < run_date]
     first = run_date - timedelta(days=window_days - 1)
     days = [
-        _day_plan(store, part, items, covers)
+        _day_plan(store, part, items, covers, (num_buckets, events or EventSettings()))
         for part in _up_to(store, IMPRESSIONS, run_date)
         if part.run_date >= first and part.rows
     ]
@@ -73,14 +77,24 @@ def items_for(day: date, items: list[Partition]) -> Partition:
     return earlier[-1] if earlier else items[0]
 
 
-def _day_plan(store: ObjectStore, impressions: Partition, items: list[Partition], covers: list[Partition]) -> DayPlan:
+def _day_plan(
+    store: ObjectStore,
+    impressions: Partition,
+    items: list[Partition],
+    covers: list[Partition],
+    ways: tuple[int, EventSettings],
+) -> DayPlan:
     day = impressions.run_date
     chosen = items_for(day, items)
     earlier_covers = [part for part in covers if part.run_date < day]
-    content = [SUMS_VERSION, _digests([impressions]), _digests([chosen]), _digests(earlier_covers)]
+    content: list[Any] = [SUMS_VERSION, _digests([impressions]), _digests([chosen]), _digests(earlier_covers)]
+    num_buckets, events = ways
+    if events != EventSettings():
+        content.append(asdict(events))
     fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
     sums = find_partition(store, USER_DAYS, day)
-    valid = sums is not None and sums.metadata.get("fingerprint") == fingerprint
+    known = sums.metadata if sums is not None else {}
+    valid = known.get("fingerprint") == fingerprint and known.get("buckets") == num_buckets
     return DayPlan(day=day, impressions=impressions, items=chosen, fingerprint=fingerprint, sums=sums if valid else None)
 
 

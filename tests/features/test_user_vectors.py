@@ -1,124 +1,111 @@
-from collections import defaultdict
+"""The Spark side of partial sums: rows of files to files, one shuffle, the same files from any layout of the rows."""
+
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from icg_tasks.config.features import EventSettings
+from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts import schemas
-from icg_tasks.features.user_vectors import (
-    NORM_SCALE,
-    RATE_PRIOR_IMPRESSIONS,
-    Matrices,
-    click_residuals,
-    day_sums_by_broadcast,
-    day_sums_by_join,
-    decayed_vectors,
-    scaled,
-    unplaced,
-    with_row_numbers,
-    with_vectors,
-)
-from tests.features.small_store import DAY, NUM_ITEMS, WIDTH, impressions, item_vectors
+from icg_tasks.features.spark_hash import bucket_of
+from icg_tasks.features.user_blocks import BlockMaker
+from icg_tasks.features.user_vectors import collect_sums, day_facts, day_sum_files, residual_rows
+from icg_tasks.lake.partitions import read_partition_file, write_partition
+from icg_tasks.lake.store import open_store
+from tests.features.shown_rows import COVERS, DAY, ITEMS, WIDTH, reference, shown, table_of
 
-COVERS = ("c0", "c1")
-DAYS = [(DAY - timedelta(days=age)).isoformat() for age in range(2)]
-KNOWN_ITEMS = NUM_ITEMS - 2  # the last two have no vector
+DAYS = [DAY, DAY - timedelta(days=1)]
+EVENTS = EventSettings()
+
+
+def rows_of(day, count=300):
+    rng = np.random.default_rng(day.day)
+    return [
+        {
+            "user_id": f"user{rng.integers(30):03d}",
+            "item_id": ITEMS[rng.integers(len(ITEMS))],
+            "cover_id": [None, None, *COVERS, "c2"][rng.integers(5)],
+            "surface": ["home", "search"][rng.integers(2)],
+            "position": int(rng.integers(3)),
+            "clicked": bool(rng.random() < 0.2),
+        }
+        for _ in range(count)
+    ]
+
+
+def write(store, tables_of_days):
+    """A day's rows as one file per table."""
+    filled = {}
+    for day, tables in tables_of_days.items():
+        whole = [pa.Table.from_pylist(table.to_pylist(), schema=schemas.IMPRESSIONS) for table in tables]
+        filled[day] = write_partition(store, keys.IMPRESSIONS, day, whole, schema=schemas.IMPRESSIONS)
+    return list(filled.values())
+
+
+def plan(spark, store, parts, vectors):
+    facts = day_facts(spark, store, parts, EVENTS)
+    rates = {day: found.rates for day, found in facts.items()}
+    maker = BlockMaker(events=EVENTS, rates=rates, shown=dict.fromkeys(facts, vectors), num_buckets=2)
+    return facts, day_sum_files(spark, store, parts, maker)
 
 
 @pytest.fixture(scope="module")
-def tables():
-    return [impressions(DAY - timedelta(days=age), seed=age, cover_ids=(None, None, *COVERS, "unknown")) for age in range(2)]
+def vectors(tmp_path_factory):
+    return shown(tmp_path_factory.mktemp("vectors"))
 
 
-@pytest.fixture(scope="module")
-def vectors():
-    return item_vectors()[:KNOWN_ITEMS], np.eye(4, dtype=np.float32)[:2]
+def test_files_hold_the_definitions_sums_whatever_the_layout_of_the_rows(spark, tmp_path, vectors):
+    store, other = open_store(str(tmp_path / "a")), open_store(str(tmp_path / "b"))
+    tables = {day: table_of(rows_of(day)) for day in DAYS}
+    facts, frame = plan(spark, store, write(store, {day: [table] for day, table in tables.items()}), vectors)
+    assert {day: found.covers.to_pylist() for day, found in facts.items()} == {day: [*COVERS, "c2"] for day in DAYS}
+    files, lost = collect_sums(frame)
+    every = [row for day in DAYS for row in rows_of(day)]
+    assert lost == (sum(row["item_id"] == ITEMS[4] for row in every), sum(row["cover_id"] == "c2" for row in every))
+    for day in DAYS:
+        assert [file.key.split("-")[3] for file in files[day]] == ["00000", "00001"]
+        table = pa.concat_tables([read_partition_file(store, file, None) for file in files[day]])
+        expected = reference(rows_of(day))
+        assert len(table) == len(expected) == 30
+        for row in table.to_pylist():
+            vector, information, impressions, clicks = expected[row["user_id"]]
+            assert len(row["vector_sum"]) == WIDTH
+            assert row["vector_sum"] == pytest.approx(vector, abs=1e-4)
+            assert row["weight"] == pytest.approx(information, abs=1e-4)
+            assert (row["impressions"], row["clicks"]) == (impressions, clicks)
+
+    order = np.random.default_rng(0).permutation(300)
+    mixed = {day: [table.take(order[:7]), table.take(order[7:200]), table.take(order[200:])] for day, table in tables.items()}
+    assert collect_sums(plan(spark, other, write(other, mixed), vectors)[1])[0] == files
 
 
-@pytest.fixture(scope="module")
-def frame(spark, tables):
-    columns = ["user_id", "item_id", "cover_id", "surface", "position", "clicked"]
-    parts = [table.select(columns).append_column("ds", [[day] * len(table)]) for day, table in zip(DAYS, tables, strict=True)]
-    return spark.createDataFrame(parts[0]).unionByName(spark.createDataFrame(parts[1])).cache()
+def test_plan_has_one_shuffle_and_nothing_per_row(spark, tmp_path, vectors):
+    store = open_store(str(tmp_path / "store"))
+    frame = plan(spark, store, write(store, {DAY: [table_of(rows_of(DAY, 20))]}), vectors)[1]
+    text = frame._jdf.queryExecution().executedPlan().toString()
+    assert text.count("MapInArrow") == 2
+    assert text.count("Exchange") == 1
+    for unwanted in ("Cartesian", "NestedLoop", "BatchEvalPython", "ArrowEvalPython", "Sort", "Collect"):
+        assert unwanted not in text
 
 
-def sums(frame, spark, vectors, *, by_join):
-    residuals = click_residuals(frame)
-    ids = [f"item{number:03d}" for number in range(KNOWN_ITEMS)]
-    if by_join:
-        placed = [(day, name, vector.tolist()) for day in DAYS for name, vector in zip(ids, vectors[0], strict=True)]
-        items = spark.createDataFrame(placed, "ds string, item_id string, vector array<float>")
-        pairs = list(zip(COVERS, vectors[1].tolist(), strict=True))
-        rows = with_vectors(residuals, items, spark.createDataFrame(pairs, "cover_id string, vector array<float>"))
-        return day_sums_by_join(rows, WIDTH, 2), unplaced(rows, "item_vector", "cover_vector")
-    numbered = [(day, name, row) for day in DAYS for row, name in enumerate(ids)]
-    items = spark.createDataFrame(numbered, "ds string, item_id string, item_row int")
-    covers = spark.createDataFrame([(name, row) for row, name in enumerate(COVERS)], "cover_id string, cover_row int")
-    rows = with_row_numbers(residuals, items, covers)
-    matrices = spark.sparkContext.broadcast(Matrices(items=vectors[0], covers=vectors[1]))
-    return day_sums_by_broadcast(rows, matrices, 2), unplaced(rows, "item_row", "cover_row")
+def test_spark_hashes_texts_the_same_way(spark):
+    texts = ["", "a", "ab", "abc", "abcd", "abcde", "ü", "€uro und mehr", "日本語テキスト", "0f" * 16]
+    found = [
+        row[0]
+        for row in spark.createDataFrame([(text,) for text in texts], "t string").selectExpr("pmod(hash(t), 7)").collect()
+    ]
+    assert bucket_of(pa.array(texts), 7).tolist() == found
+    assert bucket_of(pa.array(texts).slice(3, 5), 7).tolist() == found[3:8]
 
 
-def by_hand(tables, vectors):
-    """The definition, row by row in floats."""
-    found = defaultdict(lambda: [np.zeros(WIDTH), 0.0, 0, 0])
-    for day, table in zip(DAYS, tables, strict=True):
-        rows = table.to_pylist()
-        overall = sum(row["clicked"] for row in rows) / len(rows)
-        for row in rows:
-            place = [other for other in rows if (other["surface"], other["position"]) == (row["surface"], row["position"])]
-            clicks = sum(other["clicked"] for other in place)
-            rate = (clicks + RATE_PRIOR_IMPRESSIONS * overall) / (len(place) + RATE_PRIOR_IMPRESSIONS)
-            vector = np.zeros(WIDTH)
-            if int(row["item_id"][4:]) < KNOWN_ITEMS:
-                vector += vectors[0][int(row["item_id"][4:])]
-            if row["cover_id"] is not None:
-                vector[: WIDTH // 2] = vectors[1][COVERS.index(row["cover_id"])] if row["cover_id"] in COVERS else 0
-            entry = found[day, row["user_id"]]
-            entry[0] += (row["clicked"] - rate) * vector
-            entry[1] += rate * (1 - rate)
-            entry[2] += 1
-            entry[3] += row["clicked"]
-    return found
-
-
-def test_partial_sums_are_those_of_the_definition(frame, spark, vectors, tables):
-    found, lost = sums(frame, spark, vectors, by_join=False)
-    rows, expected = found.toArrow().to_pylist(), by_hand(tables, vectors)
-    assert len(rows) == len(expected) > 100
-    for row in rows:
-        vector, weight, shown, clicks = expected[row["ds"], row["user_id"]]
-        assert row["vector_sum"] == pytest.approx(vector, abs=1e-5)
-        assert row["weight"] == pytest.approx(weight, abs=1e-4)
-        assert (row["impressions"], row["clicks"]) == (shown, clicks)
-    every = [row for table in tables for row in table.to_pylist()]
-    without_item = sum(int(row["item_id"][4:]) >= KNOWN_ITEMS for row in every)
-    assert lost.first().asDict() == {
-        "without_item": without_item, "without_cover": sum(row["cover_id"] == "unknown" for row in every),
-    }  # fmt: skip
-
-
-def test_join_and_any_partitioning_give_the_same_bits(frame, spark, vectors):
-    order = [("ds", "ascending"), ("user_id", "ascending")]
-    first = sums(frame, spark, vectors, by_join=False)[0].toArrow().sort_by(order)
-    joined = sums(frame, spark, vectors, by_join=True)[0].toArrow().sort_by(order)
-    shuffled = sums(frame.repartition(5, "position"), spark, vectors, by_join=False)[0].toArrow().sort_by(order)
-    assert first.equals(joined)
-    assert first.equals(shuffled)
-
-
-def test_window_decays_shrinks_and_repeats_itself(spark):
-    days = [("u1", [4.0, 0.0], 2.0, 5, 1, 1.0), ("u1", [0.0, 8.0], 4.0, 7, 2, 0.5), ("u2", [1.0, 1.0], 0.0, 1, 0, 0.25)]
-    frame = spark.createDataFrame(
-        days, "user_id string, vector_sum array<float>, weight double, impressions long, clicks long, decay double"
-    )
-    rows = {row["user_id"]: row for row in decayed_vectors(frame, 2, 4.0, 2).collect()}
-    assert rows["u1"]["vector"] == [0.5, 0.5]
-    assert (rows["u1"]["weight"], rows["u1"]["impressions"], rows["u1"]["clicks"]) == (4.0, 12, 3)
-    assert rows["u1"]["squared_norm"] == NORM_SCALE / 2
-    assert rows["u2"]["vector"] == [0.0625, 0.0625]
-    again = decayed_vectors(frame.repartition(3, "decay"), 2, 4.0, 2).toArrow().sort_by("user_id")
-    assert again.equals(decayed_vectors(frame, 2, 4.0, 2).toArrow().sort_by("user_id"))
-    users = scaled(decayed_vectors(frame, 2, 4.0, 2), 4.0, "2026-03-04")
-    assert users.columns == ["ds", *schemas.USERS.names]
-    assert sorted(row["vector"][0] for row in users.collect()) == [0.25, 2.0]
+def test_residuals_of_rows_leave_generated_covers_out(spark, tmp_path):
+    store = open_store(str(tmp_path / "store"))
+    rows = rows_of(DAY, 60)
+    found = residual_rows(spark, store, write(store, {DAY: [table_of(rows)]}), EVENTS).toArrow().to_pylist()
+    assert [(row["user_id"], row["item_id"]) for row in found] == [(row["user_id"], row["item_id"]) for row in rows]
+    for row, shown_row in zip(found, rows, strict=True):
+        assert (row["information"] == 0) == (shown_row["cover_id"] is not None)
+        assert (row["residual"] > 0) == (shown_row["clicked"] and shown_row["cover_id"] is None)

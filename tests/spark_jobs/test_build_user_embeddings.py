@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import spark_jobs.build_user_embeddings as job
-from icg_tasks.config.settings import FeatureSettings, Settings, SparkSettings
+from icg_tasks.config.features import FeatureSettings
+from icg_tasks.config.settings import Settings, SparkSettings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.stages import BUILD_USER_EMBEDDINGS
@@ -61,7 +62,7 @@ def test_user_vectors_of_a_first_day_and_of_a_day_again(spark, store, tmp_path):
 
     for key in list(store.list("features/user")):  # and from nothing: the same bytes
         store.delete(key)
-    run(store, tmp_path, broadcast_values=1)
+    run(store, tmp_path)
     assert everything(store) == first
 
 

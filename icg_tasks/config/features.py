@@ -1,0 +1,38 @@
+"""Settings of user vectors and segments, and of what one event counts."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """What one impression counts. The defaults: a click is a click, everything else counts the same."""
+
+    click_weight: float = 1.0  # importance of an impression that was clicked
+    skip_weight: float = 1.0  # and of one that was not
+    full_dwell_seconds: float = 0.0  # a click's reward grows with dwell up to here; 0: every click is a whole one
+    least_dwell_reward: float = 0.25  # reward of a click left at once, where dwell counts
+    position_discount: float = 0.0  # importance falls by (1 + position)^-this: covers further down are seen less surely
+    recency_half_life_hours: float = 0.0  # importance halves by this age at the end of the partition's day; 0: whole days only
+    max_propensity_weight: float = 0.0  # importance times 1 / propensity, clipped here; 0: propensities do not count
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """User vectors and segments."""
+
+    window_days: int = 10
+    half_life_days: float = 7.0
+    prior_weight: float = 20.0  # shrinks users with few impressions towards zero
+    carry_window: bool = False  # keep each day's window sums, so that a day adds itself to yesterday's instead of all days
+    events: EventSettings = field(default_factory=EventSettings)
+    num_segments: int = 12
+    min_segment_users: int = 50
+    num_top_segments: int = 6
+    history_length: int = 8
+    num_top_items: int = 64
+    kmeans_seed: int = 11
+    kmeans_dimensions: int = 24
+    kmeans_max_iterations: int = 30
+    kmeans_starts: int = 8
+    kmeans_sample_users: int = 60_000  # centroids are learned on so many users (chosen by hash), then applied to all
+    min_user_weight: float = 0.3  # information (sum of p(1 - p)) below which a user stays without a segment
