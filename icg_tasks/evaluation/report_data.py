@@ -13,6 +13,8 @@ from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import ICG, PIGEON, REPORT, day_in_order
 from icg_tasks.evaluation.report_images import ImageFolder
+from icg_tasks.evaluation.segment_labels import segment_labels
+from icg_tasks.features.segment_names import SegmentName
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.lake.registry import champion_as_of
 from icg_tasks.stage import StageContext
@@ -50,6 +52,8 @@ class SegmentView:
     traffic: float
     history: list[Picture]
     cards: list[CoverCard]
+    name: str
+    icon: str  # SVG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +140,8 @@ def _segments(context: StageContext, images: ImageFolder, missing: list[str]) ->
     least = context.settings.privacy.min_published_users
     seen = [row for row in rows if row["segment_id"] != EVERYONE and row["size"] >= least]
     chosen = seen[: context.settings.features.num_top_segments]
-    return [gallery.view(row) for row in chosen]
+    labels = segment_labels(context, chosen, items)
+    return [gallery.view(row, labels[row["segment_id"]]) for row in chosen]
 
 
 class _Gallery:
@@ -145,7 +150,7 @@ class _Gallery:
     ) -> None:
         self._context, self._images, self._items, self._covers = context, images, items, covers
 
-    def view(self, row: dict[str, Any]) -> SegmentView:
+    def view(self, row: dict[str, Any], label: SegmentName) -> SegmentView:
         segment = row["segment_id"]
         mine = sorted(item for name, item in self._covers if name == segment and item in self._items)
         rank = {item: number for number, item in enumerate(row["top_items"])}
@@ -156,6 +161,8 @@ class _Gallery:
             traffic=row["expected_traffic"],
             history=[self._own(item) for item in row["history"][:HISTORY] if item in self._items],
             cards=[self._card(segment, item) for item in mine[:CARDS_PER_SEGMENT]],
+            name=label.text,
+            icon=label.icon,
         )
 
     def _card(self, segment: str, item: str) -> CoverCard:

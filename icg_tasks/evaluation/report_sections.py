@@ -180,8 +180,9 @@ def _segment(number: int, segment: SegmentView) -> str:
     cards = "".join(_card(card) for card in segment.cards)
     shown = f'<div class="cards">{cards}</div>' if cards else '<p class="soft">No covers were published for this segment.</p>'
     return (
-        f'<section class="segment panel"><header><h3>{number}. {escape(segment.segment_id)}</h3>'
-        f'<span class="soft">{segment.size:,} users · {segment.traffic:,.0f} impressions a day expected</span></header>'
+        f'<section class="segment panel"><header><h3>{segment.icon} {number}. {escape(segment.name)}</h3>'
+        f'<span class="soft">{escape(segment.segment_id)} · {segment.size:,} users · '
+        f"{segment.traffic:,.0f} impressions a day expected</span></header>"
         f"{strip}{shown}</section>"
     )
 
