@@ -114,11 +114,12 @@ class Bench:
         rows = []
         for row, (image, title) in enumerate(zip(self.shown.items.images, self.shown.items.titles, strict=True)):
             seeds = seeds_of(_SEED, row, count=len(histories))
+            codes = atelier.tokens.encode([image])[0]
             wanted = [
-                Wanted(history=history, ratios=generator.ratios([seed]), seeds=[seed])
+                Wanted(reference_N=codes, title=title, history=history, ratios=generator.ratios([seed]), seeds=[seed])
                 for history, seed in zip(histories, seeds, strict=True)
             ]
-            codes, _ = generator.write(atelier.tokens.encode([image])[0], title, wanted)
+            codes, _ = generator.write(wanted)
             rows.append(atelier.tokens.decode(codes))
         return torch.stack(rows)
 

@@ -7,7 +7,6 @@ Legend: B images, R requests, C 3, H height, W width, V user vector.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any, Protocol
 
 import torch
@@ -112,38 +111,26 @@ class PigeonDrawer:
         seeds: Sequence[int],
         candidates_R: Sequence[int],
     ) -> Tensor:
-        """Pixels; requests of one item that follow each other are written together. Raises SettingsError for a scale between or
-        beyond 0 and 1: a history is told or not."""
-        pixels, start = [], 0
-        for _, group in groupby(range(len(reads_R)), key=lambda row: id(reads_R[row])):
-            rows = list(group)
-            counts = [candidates_R[row] for row in rows]
-            mine = slice(start, start + sum(counts))
-            pixels.append(self._written(reads_R[rows[0]], users_BV[mine], scales_B[mine], seeds[mine], counts))
-            start = mine.stop
-        return torch.cat(pixels)
-
-    def develop(self, drawn: Tensor) -> Tensor:
-        """They are pixels already."""
-        return drawn
-
-    def _written(
-        self, read: tuple[Tensor, str], users_BV: Tensor, scales_B: Tensor, seeds: Sequence[int], candidates_R: Sequence[int]
-    ) -> Tensor:
-        """Covers of one item."""
+        """Pixels; all requests are written together. Raises SettingsError for a scale between or beyond 0 and 1: a history is
+        told or not."""
         from icg_tasks.models.pigeon.generator import Wanted
 
         wanted, start = [], 0
-        for count in candidates_R:
+        for (codes, title), count in zip(reads_R, candidates_R, strict=True):
             mine = list(seeds[start : start + count])
             history = self._history(users_BV[start], float(scales_B[start]))
-            wanted.append(Wanted(history=history, ratios=self.generator.ratios(mine), seeds=mine))
+            ratios = self.generator.ratios(mine)
+            wanted.append(Wanted(reference_N=codes, title=title, history=history, ratios=ratios, seeds=mine))
             start += count
-        pixels = self.generator.tokens.decode(self.generator.write(*read, wanted)[0])
+        pixels = self.generator.tokens.decode(self.generator.write(wanted)[0])
         if pixels.shape[-1] != self._side:
             size = (self._side, self._side)
             pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0.0, 1.0)
         return pixels
+
+    def develop(self, drawn: Tensor) -> Tensor:
+        """They are pixels already."""
+        return drawn
 
     def _history(self, user_V: Tensor, scale: float) -> Any:
         """None for nobody special. A user vector has one history, found once."""

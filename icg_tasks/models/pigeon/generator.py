@@ -1,7 +1,7 @@
 """The Pigeon generator: an item and somebody's history in, images out: one for each reference mask ratio, and the best of them.
 
-All covers that are asked for of an item are written in one batch, each from its own seed behind its own prompt: a batch of N
-is N single runs. Reported figures are of single samples or of the best of n, never mixed: ``Candidates`` holds both.
+All covers that are asked for together are written in one batch, each from its own seed behind its own prompt: a batch of N is
+N single runs. Reported figures are of single samples or of the best of n, never mixed: ``Candidates`` holds both.
 Knows models; no data set and no segment. Legend: R ratios, H history images, N codes of an image, E encoder width.
 """
 
@@ -53,8 +53,11 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Covers of one item for one history (None = nobody special): one for each ratio, from its own seed."""
+    """Covers of one item (``reference_N``: its own cover's codes) for one history (None = nobody special): one for each ratio,
+    from its own seed."""
 
+    reference_N: Tensor
+    title: str
     history: History | None
     ratios: Sequence[float]
     seeds: Sequence[int]
@@ -114,15 +117,16 @@ class PigeonGenerator:
         return self._swept(image, title, None, seed)
 
     @torch.no_grad()
-    def write(self, reference_N: Tensor, title: str, wanted: Sequence[Wanted]) -> tuple[Tensor, list[Masks]]:
-        """Codes [B, N] of one item's covers, all in one batch in the order they are asked for, and each request's masks."""
-        told = [self._told(reference_N, title, one) for one in wanted]
+    def write(self, wanted: Sequence[Wanted]) -> tuple[Tensor, list[Masks]]:
+        """Codes [B, N] of covers, all in one batch in the order they are asked for, and each request's masks."""
+        told = [self._told(one) for one in wanted]
         prompt = Prompt.joined([prompt for prompt, _ in told])
         seeds = [seed for one in wanted for seed in one.seeds]
         return self.tokens.write(prompt, seeds, self._sampling), [masks for _, masks in told]
 
-    def _told(self, reference_N: Tensor, title: str, wanted: Wanted) -> tuple[Prompt, Masks]:
+    def _told(self, wanted: Wanted) -> tuple[Prompt, Masks]:
         """Prompts of one request's covers."""
+        reference_N, title = wanted.reference_N, wanted.title
         count, length, history = len(wanted.seeds), self.pigeon.shape.history_length, wanted.history
         codes_HN = reference_N.expand(length, -1) if history is None else history.codes_HN
         asked = Asked(
@@ -142,8 +146,9 @@ class PigeonGenerator:
     def _swept(self, image: Image.Image, title: str, history: History | None, seed: int) -> Candidates:
         ratios = ratio_sweep(self.settings.ratios)
         seeds = seeds_of(seed, count=len(ratios))
-        wanted = Wanted(history=history, ratios=ratios, seeds=seeds)
-        codes, masks = self.write(self.tokens.encode([image])[0], title, [wanted])
+        reference_N = self.tokens.encode([image])[0]
+        wanted = Wanted(reference_N=reference_N, title=title, history=history, ratios=ratios, seeds=seeds)
+        codes, masks = self.write([wanted])
         return self._judged(codes, masks[0], ratios, seeds, self._looks([image]), history)
 
     def _judged(
