@@ -22,8 +22,8 @@ def tiny() -> Settings:
         profile="tiny",
         pigeon=PigeonSettings(
             token_model="zoo:janus",  # noqa: S106 -- a checkpoint
-            reconstruction_steps=60,
-            reconstruction_learning_rate=5e-4,
+            reconstruction_steps=40,
+            reconstruction_learning_rate=3e-4,
             preference_steps=40,
             preference_learning_rate=2e-4,
             pair_windows=32,
@@ -32,6 +32,7 @@ def tiny() -> Settings:
             patience=2,
             max_windows=800,
             check_windows=24,
+            reference_weight=0.2,  # at a half, the candidate most like the item's own cover wins: no taste is in its looks
             guidance=2.0,
         ),
     )
