@@ -15,6 +15,7 @@ import pyarrow as pa
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, IcgError
 from icg_tasks.contracts.schemas import COVER_FEATURES, COVER_MANIFEST
+from icg_tasks.covers.anonymity import small_segments, without
 from icg_tasks.covers.gather import FEATURES_KEY, Collected, features_table
 from icg_tasks.covers.holds import PUBLISHER_SECONDS
 from icg_tasks.covers.index_build import write_index
@@ -62,7 +63,7 @@ def commit_day(context: StageContext, collected: Collected, before: Before) -> P
     metadata = {
         USER_SEGMENTS_KEY: [vars(file) for file in users.files],
         FEATURES_KEY: [vars(features)],
-        INDEX_KEY: vars(_write_index(context, users, table)),
+        INDEX_KEY: vars(write_day_index(context, users, table)[0]),
         "rejected": dict(sorted(collected.rejected.items())),
         "versions": collected.versions,
     }
@@ -88,17 +89,20 @@ def put_up(context: StageContext, pointer: Pointer) -> bool:
     return move_current(store, pointer, backwards=context.settings.covers.move_current_backwards, check=still_mine)
 
 
-def _write_index(context: StageContext, users: Partition, covers: pa.Table) -> PartitionFile:
+def write_day_index(context: StageContext, users: Partition, covers: pa.Table) -> tuple[PartitionFile, int]:
+    """The index of the run date, and how many users are in it; segments too small to be seen are not."""
     store, day = context.store, context.run_date
     columns = ("user_id", "segment_id")
-    tables = [read_partition_file(store, file, columns) for file in users.files]
+    small = small_segments(context)
+    tables = [without(read_partition_file(store, file, columns), small) for file in users.files]
     parents = segment_parents(context, covers)
     with tempfile.TemporaryDirectory(dir=context.scratch()) as folder:  # two may publish one date on one machine
         path = Path(folder) / "index"
         written = write_index(path, day, tables, [covers], parents=parents)
         key = f"{keys.partition_prefix(keys.COVER_INDEXES, day)}/{written.sha256[:16]}.icgindex"
         store.upload(key, path)
-    return PartitionFile(key=key, rows=written.rows, size=written.size, sha256=written.sha256)
+    file = PartitionFile(key=key, rows=written.rows, size=written.size, sha256=written.sha256)
+    return file, sum(table.num_rows for table in tables)
 
 
 def _restore_features(store: ObjectStore, day: date) -> None:

@@ -18,6 +18,7 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.schemas import COVER_PLAN, COVER_PLAN_SEGMENTS, EVERYONE
 from icg_tasks.contracts.stages import GENERATE_COVERS, StageOutcome
+from icg_tasks.covers.anonymity import small_segments, without
 from icg_tasks.covers.asked import covers_in_a_batch
 from icg_tasks.covers.budget import expected_impressions, price, within_budget
 from icg_tasks.covers.former import Former
@@ -91,10 +92,10 @@ def _affordable(
     context.say(f"{len(new)} covers would take {cost.hours(len(new)):.3g} worker hours ({each})")
     if hours > 0.0 and cost.hours(len(new)) > hours:
         new, left = within_budget(new, former, expected_impressions(segments), int(hours * 3600.0 / cost.seconds_per_cover))
-        without = sum(row["kept_cover_id"] is None for row in left)
+        bare = sum(row["kept_cover_id"] is None for row in left)
         context.say(
-            f"over the budget of {hours:g} hours: {len(left)} covers are left out, {len(left) - without} of them stay as they "
-            f"were, {without} have none and readers fall back"
+            f"over the budget of {hours:g} hours: {len(left)} covers are left out, {len(left) - bare} of them stay as they "
+            f"were, {bare} have none and readers fall back"
         )
     if new:
         batch = covers_in_a_batch(covers.batch_size, covers.candidates)
@@ -141,7 +142,7 @@ def _segments(context: StageContext) -> list[Row]:
     """All segments of the day that are large enough to be seen; raises DataMissing where there is none."""
     columns = ["segment_id", "rank", "centroid", "top_items", "expected_traffic"]
     table = read_partition(context.store, keys.SEGMENTS, context.run_date, columns)
-    found = [row for row in table.to_pylist() if row["segment_id"] != EVERYONE]
+    found = [row for row in without(table, small_segments(context)).to_pylist() if row["segment_id"] != EVERYONE]
     if not found:
         raise DataMissing(
             f"{keys.SEGMENTS} for {context.run_date} has no segment of privacy.min_published_users="

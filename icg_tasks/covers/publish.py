@@ -13,6 +13,7 @@ from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.covers.commit import commit_day, look_before, put_up
 from icg_tasks.covers.examine import examined
+from icg_tasks.covers.forget import forget_erased
 from icg_tasks.covers.gather import Collected, collect
 from icg_tasks.covers.holds import place, publish_hold, release
 from icg_tasks.stage import StageContext
@@ -35,6 +36,7 @@ def run(context: StageContext) -> StageOutcome:
         up = put_up(context, pointer)
     finally:
         release(store, hold)  # the manifest names it all
+    forget_erased(context)
     published = len(collected.rows)
     context.say(
         f"{published} covers published for {day}; current.json " + ("names it" if up else "stays with a later date (back-fill)")
