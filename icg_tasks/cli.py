@@ -11,10 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from icg_tasks.contracts import stages as names
-from icg_tasks.contracts.errors import EXIT_DONE, EXIT_FAILED, IcgError
+from icg_tasks.contracts.errors import EXIT_DONE, EXIT_FAILED, IcgError, Interrupted
+
+if TYPE_CHECKING:
+    from icg_tasks.stage import StageContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ MAX_GPU_HOURS = Argument(
 )
 DAYS = Argument(flag="--days", options={"type": int, "default": 1, "help": "how many days, ending with the run date"})
 SOURCE = Argument(flag="source", options={"help": "outside format, e.g. classics"})
+DRY_RUN = Argument(flag="--dry-run", options={"action": "store_true", "help": "only say what would be deleted"})
 PATH = Argument(flag="--path", options={"required": True, "help": "folder of the outside data"})
 DATASET = Argument(flag="--dataset", options={"default": "impressions", "help": "impressions or items"})
 RULE = Argument(flag="--rule", options={"default": "", "help": "only rows held for this reason"})
@@ -78,6 +82,13 @@ STAGES: dict[str, Stage] = {
     names.PUBLISH_COVERS: Stage(module="icg_tasks.covers.publish", summary="verify, manifest last, move current.json"),
     names.EVALUATE: Stage(module="icg_tasks.evaluation.evaluate", summary="arms by metrics, with intervals"),
     names.REPORT: Stage(module="icg_tasks.evaluation.report", summary="HTML page of what the day did"),
+    names.ARRIVED: Stage(module="icg_tasks.arrived", summary="which raw data of the day is not there yet"),
+    names.COLLECT_COVERS: Stage(
+        module="icg_tasks.covers.collecting", summary="icg covers collect as a stage", arguments=(DRY_RUN,)
+    ),
+    names.HOUSEKEEPING: Stage(
+        module="icg_tasks.housekeeping", summary="what is past its time and named by nothing, away", arguments=(DRY_RUN,)
+    ),
     "simulate": Stage(module="icg_tasks.world.simulate", summary="embedded world: raw logs of recent days", arguments=(DAYS,)),
     "requeue": Stage(
         module="icg_tasks.intake.requeue", summary="quarantined rows through the rules again", arguments=(DATASET, RULE, LIST)
@@ -146,7 +157,7 @@ def _run_stage(arguments: argparse.Namespace) -> int:
             )
             print(known, flush=True)
             return EXIT_DONE
-    outcome = importlib.import_module(STAGES[arguments.stage].module).run(context)
+    outcome = _outcome(context)
     result = names.StageResult(
         stage=context.stage,
         run_date=context.run_date.isoformat(),
@@ -161,6 +172,21 @@ def _run_stage(arguments: argparse.Namespace) -> int:
         remember(context, part, line)
     print(line, flush=True)
     return EXIT_DONE
+
+
+def _outcome(context: "StageContext") -> names.StageOutcome:
+    """Run the stage's module; what it saved when it was told to stop goes along to the next machine."""
+    from icg_tasks.carry import Carrying
+
+    carrying = Carrying(context, os.environ)
+    carrying.fetch()
+    try:
+        outcome: names.StageOutcome = importlib.import_module(STAGES[context.stage].module).run(context)
+    except Interrupted:
+        carrying.send()
+        raise
+    carrying.drop()
+    return outcome
 
 
 if __name__ == "__main__":

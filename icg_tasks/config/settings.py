@@ -4,8 +4,9 @@ every leaf. Secrets are never settings: they come from the environment alone.
 
 from dataclasses import dataclass, field
 
-from icg_tasks.config.generation import GenerationSettings
 from icg_tasks.config.features import FeatureSettings
+from icg_tasks.config.generation import GenerationSettings
+from icg_tasks.config.housekeeping import HousekeepingSettings
 from icg_tasks.config.intake import IntakeSettings, PrivacySettings
 from icg_tasks.config.pigeon import PigeonSettings
 
@@ -187,3 +188,4 @@ class Settings:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
