@@ -20,7 +20,15 @@ from icg_tasks.covers.gather import FEATURES_KEY, Collected, features_table
 from icg_tasks.covers.holds import PUBLISHER_SECONDS
 from icg_tasks.covers.index_build import write_index
 from icg_tasks.covers.parents import segment_parents
-from icg_tasks.covers.pointer import INDEX_KEY, USER_SEGMENTS_KEY, Pointer, PublishConflict, move_current, pointer_from
+from icg_tasks.covers.pointer import (
+    INDEX_KEY,
+    USER_SEGMENTS_KEY,
+    IndexEntry,
+    Pointer,
+    PublishConflict,
+    move_current,
+    pointer_from,
+)
 from icg_tasks.lake.partitions import (
     Partition,
     PartitionFile,
@@ -89,7 +97,7 @@ def put_up(context: StageContext, pointer: Pointer) -> bool:
     return move_current(store, pointer, backwards=context.settings.covers.move_current_backwards, check=still_mine)
 
 
-def write_day_index(context: StageContext, users: Partition, covers: pa.Table) -> tuple[PartitionFile, int]:
+def write_day_index(context: StageContext, users: Partition, covers: pa.Table) -> tuple[IndexEntry, int]:
     """The index of the run date, and how many users are in it; segments too small to be seen are not."""
     store, day = context.store, context.run_date
     columns = ("user_id", "segment_id")
@@ -101,7 +109,7 @@ def write_day_index(context: StageContext, users: Partition, covers: pa.Table) -
         written = write_index(path, day, tables, [covers], parents=parents)
         key = f"{keys.partition_prefix(keys.COVER_INDEXES, day)}/{written.sha256[:16]}.icgindex"
         store.upload(key, path)
-    file = PartitionFile(key=key, rows=written.rows, size=written.size, sha256=written.sha256)
+    file = IndexEntry(key=key, rows=written.rows, size=written.size, sha256=written.sha256, seal=written.seal)
     return file, sum(table.num_rows for table in tables)
 
 

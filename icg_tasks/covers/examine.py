@@ -14,6 +14,7 @@ from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.covers.checks import MAX_BLOB_BYTES, Fingerprint, examine_blob
 from icg_tasks.covers.gather import Collected
 from icg_tasks.covers.likeness import Owned, near_duplicates
+from icg_tasks.covers.signing import LateSigner
 from icg_tasks.lake.store import ObjectStore
 from icg_tasks.stage import StageContext
 
@@ -51,11 +52,11 @@ def _owned(row: Row) -> Owned:
 def _fingerprints(context: StageContext, rows: list[Row]) -> dict[str, Fingerprint]:
     """What each distinct cover looks like."""
     distinct = list({row["cover_id"]: row for row in rows}.values())
-    faults, seen = [], {}
+    faults, seen, signer = [], {}, LateSigner.configured(context)
     with ThreadPoolExecutor(_READERS) as pool:
         chunks = iter(distinct)
         while chunk := list(islice(chunks, _CHUNK)):
-            for row, found in zip(chunk, pool.map(lambda row: _examine(context.store, row), chunk), strict=True):
+            for row, found in zip(chunk, pool.map(lambda row: _examine(context.store, row, signer), chunk), strict=True):
                 if isinstance(found, str):
                     faults.append(f"{row['blob']}: {found}")
                 else:
@@ -66,16 +67,24 @@ def _fingerprints(context: StageContext, rows: list[Row]) -> dict[str, Fingerpri
             f"{len(faults)} of {len(distinct)} cover images cannot be published ({'; '.join(faults[:_NAMED])}); nothing is "
             f"published. Delete those objects, then run icg plan-covers and icg generate-covers for {context.run_date} again"
         )
+    if signer is not None and signer.signed:
+        context.say(f"{signer.signed} covers that were stored unsigned are signed now")
     return seen
 
 
-def _examine(store: ObjectStore, row: Row) -> str | Fingerprint:
+def _examine(store: ObjectStore, row: Row, signer: LateSigner | None) -> str | Fingerprint:
     if row["blob"] != keys.blob_key(row["cover_id"]):
         return f"is not the place of cover {row['cover_id']}"
     try:
         size = store.size(row["blob"])
         if size > MAX_BLOB_BYTES:
             return f"{size} bytes, at most {MAX_BLOB_BYTES}"
-        return examine_blob(store.get(row["blob"]), row)
     except DataMissing:
         return "is not there"
+    stored = store.get_with_etag(row["blob"])
+    if stored is None:
+        return "is not there"
+    found = examine_blob(stored[0], row)
+    if signer is not None and isinstance(found, Fingerprint):
+        signer.sign(row, *stored)
+    return found

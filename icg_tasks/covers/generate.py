@@ -102,7 +102,9 @@ def finished_rows(context: StageContext, engine: "CoverEngine", batches: list[li
     finisher, orders = Finisher.load(context), Orders(context)
     with closing(engine.make(orders.requests(batch) for batch in batches)) as made:
         finished = ahead(
-            [_finished(context, engine, finisher, orders, row, cover) for row, cover in zip(batch, covers, strict=True)]
+            finisher.stored(
+                [_finished(context, engine, finisher, orders, row, cover) for row, cover in zip(batch, covers, strict=True)]
+            )
             for batch, covers in zip(batches, made, strict=True)
         )
         with closing(finished):

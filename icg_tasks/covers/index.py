@@ -3,7 +3,8 @@
 Opening it reads a few kilobytes; a look-up is a hash and a few bytes of the map, so a process serves as many rows as fit on its
 disk, and processes share the pages. Standard library alone; written by index_build.py. Layout, numbers little-endian:
 magic, u32 length of a JSON header, header, then per table a directory (u32 offsets of 2^bits buckets and one more) and its
-entries, sorted by their 16-byte keys. An entry's bucket is the first bits of its key.
+entries, sorted by their 16-byte keys. An entry's bucket is the first bits of its key. Last come the hashes of all blocks before
+them (index_seal.py): nothing is answered from a block that was not checked.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.partitions import COVER_BLOBS
 from icg_tasks.contracts.schemas import EVERYONE
+from icg_tasks.covers.index_seal import BLOCK_BITS, Seal
 
 MAGIC = b"ICGINDX1"
 KEY_BYTES = 16
@@ -91,8 +93,10 @@ def _hashed(data: bytes) -> bytes:
 class CoverIndex:
     """An opened index. Immutable; safe to share between threads and across a fork."""
 
-    def __init__(self, path: Path, root: str) -> None:
-        """``root``: address of the store, put before each blob's key. Raises DataMissing, DataCorrupt."""
+    def __init__(self, path: Path, root: str, seal: str = "") -> None:
+        """``root``: address of the store, put before each blob's key; ``seal``: what the manifest says of its blocks (empty:
+        nothing is checked here, see ``sha256``). Raises DataMissing, DataCorrupt.
+        """
         self.path = path
         try:
             with path.open("rb") as handle:
@@ -102,6 +106,7 @@ class CoverIndex:
         except ValueError as error:
             raise DataCorrupt(f"{path} is empty; publish that date again") from error
         header = _header(self._map, path)
+        self._seal, self._checked = _sealed(self._map, path, header, seal)
         self._users, self._covers = (_table(header[name], entry, self._map, path) for name, entry in _ENTRIES.items())
         self._user_shift, self._cover_shift = 32 - self._users.bits, 32 - self._covers.bits
         self._user_entries, self._cover_entries = self._users.entries, self._covers.entries
@@ -122,21 +127,25 @@ class CoverIndex:
         return len(self._map)
 
     def sha256(self) -> str:
-        """Hash of the whole file: reads all of it, ahead of itself where the system can."""
-        if hasattr(mmap, "MADV_SEQUENTIAL"):
-            self._map.madvise(mmap.MADV_SEQUENTIAL)
-        found = hashlib.sha256(self._map).hexdigest()
-        if hasattr(mmap, "MADV_NORMAL"):
-            self._map.madvise(mmap.MADV_NORMAL)
-        return found
+        """Hash of the whole file: reads all of it."""
+        return hashlib.sha256(self._map).hexdigest()
+
+    def check_all(self) -> None:
+        """Read every block now, so that no look-up has to check one any more; raises DataCorrupt."""
+        if self._seal is not None:
+            self._seal.check_all()
+            self._checked = None
 
     def segment(self, user: str) -> str | None:
-        """The segment of a user (keyed hash), or None."""
+        """The segment of a user (keyed hash), or None. Raises DataCorrupt, as ``cover`` does."""
         number = self._segment_number(user)
         return None if number is None else self._segments[number]
 
     def cover(self, user: str, item_id: str, variant: int = 0) -> Cover | None:
-        """What a user (keyed hash) sees: their segment's cover, else its parent's, else everybody's, else None."""
+        """What a user (keyed hash) sees: their segment's cover, else its parent's, else everybody's, else None.
+
+        Raises DataCorrupt where it lies in a block that is damaged.
+        """
         number = self._segment_number(user)
         tail = f"\0{item_id}\0{variant}".encode("utf-8", "surrogatepass")
         for segment_id, start in self._chains[-1 if number is None else number]:
@@ -151,16 +160,30 @@ class CoverIndex:
 
     def _segment_number(self, user: str) -> int | None:
         key = user_key(user)
-        bucket = _BUCKET.unpack_from(key)[0] >> self._user_shift
-        first, end = _BOUNDS.unpack_from(self._map, self._users.directory + 4 * bucket)
-        at = self._map.find(key, self._user_entries + first * _USER_SIZE, self._user_entries + end * _USER_SIZE)
+        at = self._find(key, self._users.directory, self._user_shift, self._user_entries, _USER_SIZE)
         return None if at < 0 else int(_NUMBER.unpack_from(self._map, at + KEY_BYTES)[0])
 
     def _cover_place(self, key: bytes) -> int:
         """Bytes from the start of the map to a cover's entry, or -1."""
-        bucket = _BUCKET.unpack_from(key)[0] >> self._cover_shift
-        first, end = _BOUNDS.unpack_from(self._map, self._covers.directory + 4 * bucket)
-        return self._map.find(key, self._cover_entries + first * _COVER_SIZE, self._cover_entries + end * _COVER_SIZE)
+        return self._find(key, self._covers.directory, self._cover_shift, self._cover_entries, _COVER_SIZE)
+
+    def _find(self, key: bytes, directory: int, shift: int, entries: int, size: int) -> int:
+        """Place of a key's entry, or -1; blocks are checked before anything in them counts."""
+        at = directory + 4 * (_BUCKET.unpack_from(key)[0] >> shift)
+        checked = self._checked
+        if checked and not (checked[at >> BLOCK_BITS] and checked[(at + 7) >> BLOCK_BITS]):
+            self._check(at, at + 7)
+        first, end = _BOUNDS.unpack_from(self._map, at)
+        if first == end:
+            return -1
+        start, stop = entries + first * size, entries + end * size
+        if checked and not (checked[start >> BLOCK_BITS] and checked[(stop - 1) >> BLOCK_BITS]):
+            self._check(start, stop - 1)
+        return self._map.find(key, start, stop)
+
+    def _check(self, first: int, last: int) -> None:
+        if self._seal is not None:
+            self._seal.check(first, last)
 
 
 _ENTRIES = {"users": USER_ENTRY, "covers": COVER_ENTRY}
@@ -181,6 +204,19 @@ def _header(data: mmap.mmap, path: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise DataCorrupt(problem) from error
     return header
+
+
+def _sealed(data: mmap.mmap, path: Path, header: Mapping[str, Any], wanted: str) -> tuple[Seal | None, bytearray | None]:
+    """The seal with the header's own blocks checked, and which blocks are; None, None where nothing is sealed."""
+    if not wanted:
+        return None, None
+    start = header.get("hashes")
+    if not isinstance(start, int) or not len(MAGIC) < start < len(data):
+        raise DataCorrupt(f"{path} has no hashes of its blocks, which its manifest promises; publish that date again")
+    seal = Seal(data, path, start, wanted)
+    (length,) = _LENGTH.unpack_from(data, len(MAGIC))
+    seal.check(0, min(len(MAGIC) + _LENGTH.size + length, start) - 1)
+    return seal, seal.checked
 
 
 def _table(entry: Mapping[str, int], shape: struct.Struct, data: mmap.mmap, path: Path) -> Table:

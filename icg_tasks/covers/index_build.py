@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.covers.index import COVER_ENTRY, KEY_BYTES, MAGIC, USER_ENTRY, cover_key, user_key
+from icg_tasks.covers.index_seal import block_hashes
 
 _MAX_BITS = 28
 _ROOM = 64
@@ -36,6 +37,7 @@ class IndexFile:
     rows: int  # pairs of segment and item
     size: int
     sha256: str
+    seal: str  # hash of the hashes of its blocks
 
 
 def write_index(
@@ -130,7 +132,7 @@ def _directory(entries_N: Entries) -> tuple[int, NDArray[np.uint32]]:
 def _write(path: Path, header: dict[str, Any], users_N: Entries, covers_N: Entries) -> IndexFile:
     """Header, then tables. The header names their places, so they begin behind room enough for it."""
     parts: list[tuple[int, bytes]] = []
-    start = len(MAGIC) + 4 + len(json.dumps(header, ensure_ascii=True)) + 2 * 4 * _ROOM
+    start = len(MAGIC) + 4 + len(json.dumps(header, ensure_ascii=True)) + (2 * 4 + 1) * _ROOM
     at = start + -start % 8
     for name, entries_N in (("users", users_N), ("covers", covers_N)):
         bits, directory = _directory(entries_N)
@@ -139,16 +141,21 @@ def _write(path: Path, header: dict[str, Any], users_N: Entries, covers_N: Entri
         parts += [(at, directory.tobytes()), (place["entries"], entries_N.tobytes())]
         at = place["entries"] + entries_N.nbytes
         at += -at % 8
+    header["hashes"] = at
     body = json.dumps(header, ensure_ascii=True).encode()
     parts.insert(0, (0, MAGIC + struct.pack("<I", len(body)) + body))
-    digest, size = hashlib.sha256(), 0
+    pieces, size = [], 0
+    for begin, data in [*parts, (at, b"")]:
+        pieces += [bytes(begin - size), data]
+        size = begin + len(data)
+    hashes = block_hashes(pieces)
+    digest = hashlib.sha256()
     with path.open("wb") as sink:
-        for begin, data in parts:
-            for piece in (bytes(begin - size), data):
-                digest.update(piece)
-                sink.write(piece)
-                size += len(piece)
-    return IndexFile(rows=len(covers_N), size=size, sha256=digest.hexdigest())
+        for piece in (*pieces, hashes):
+            digest.update(piece)
+            sink.write(piece)
+    seal = hashlib.sha256(hashes).hexdigest()
+    return IndexFile(rows=len(covers_N), size=size + len(hashes), sha256=digest.hexdigest(), seal=seal)
 
 
 if USER_ENTRY.size != _USER.itemsize or COVER_ENTRY.size != _COVER.itemsize:  # pragma: no cover - a slip of the pen

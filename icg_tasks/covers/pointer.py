@@ -31,6 +31,18 @@ class PublishConflict(IcgError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IndexEntry(PartitionFile):
+    """An index, with the hash of its blocks' hashes (empty: written before blocks had any; it is then checked whole)."""
+
+    seal: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        said = asdict(self)
+        return said if self.seal else {name: value for name, value in said.items() if name != "seal"}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pointer:
     """What current.json says: the date, its manifest, and the files a reader loads.
 
@@ -43,7 +55,7 @@ class Pointer:
     sha256: str
     covers: list[PartitionFile]
     user_segments: list[PartitionFile]
-    index: PartitionFile | None = None
+    index: IndexEntry | None = None
     serial: int = 0
 
     def to_bytes(self) -> bytes:
@@ -55,7 +67,7 @@ class Pointer:
             "covers": [asdict(file) for file in self.covers],
             "user_segments": [asdict(file) for file in self.user_segments],
         }
-        body |= {INDEX_KEY: asdict(self.index)} if self.index else {}
+        body |= {INDEX_KEY: self.index.to_json()} if self.index else {}
         body |= {"serial": self.serial} if self.serial else {}
         return json.dumps(body, sort_keys=True, indent=1, allow_nan=False).encode()
 
@@ -168,8 +180,8 @@ def _readable(data: bytes) -> Pointer | None:
         return None
 
 
-def _index(entry: dict[str, Any] | None) -> PartitionFile | None:
-    return None if entry is None else _files([entry])[0]
+def _index(entry: dict[str, Any] | None) -> IndexEntry | None:
+    return None if entry is None else IndexEntry(**asdict(_files([entry])[0]), seal=str(entry.get("seal", "")))
 
 
 def _files(entries: list[dict[str, Any]]) -> list[PartitionFile]:

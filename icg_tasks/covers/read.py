@@ -5,8 +5,8 @@
         reader.url(cover)
 
 Looks at current.json's etag at most every ``refresh_seconds`` and opens what it names as a new look-up, exchanged as a whole:
-no answer mixes two days. Its files are content-addressed and checked, so nothing half written is ever read. read_async.py is
-the same for asyncio.
+no answer mixes two days. Nothing is answered from bytes that were not checked, and a look-up that proves damaged gives way to
+the one before it. read_async.py is the same for asyncio.
 """
 
 import hashlib
@@ -16,38 +16,23 @@ import time
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from icg_tasks.contracts.errors import DataCorrupt, IcgError
 from icg_tasks.contracts.partitions import COVERS_CURRENT
 from icg_tasks.contracts.pseudonym import pseudonym, pseudonym_key
-from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.covers.addresses import AddressOf, presigned
+from icg_tasks.covers.answers import LookUp, answer_from
 from icg_tasks.covers.index import Cover, CoverIndex
-from icg_tasks.covers.index_cache import check_index, open_index
-from icg_tasks.covers.pointer import Pointer, parse_pointer
+from icg_tasks.covers.index_cache import discard, open_index
+from icg_tasks.covers.pointer import IndexEntry, Pointer, parse_pointer
 from icg_tasks.covers.riff import without_signature
-from icg_tasks.lake.partitions import PartitionFile
 from icg_tasks.lake.store import ObjectStore
 
 __all__ = ["Cover", "CoverReader"]
 
 MAX_BLOB_BYTES = 20_000_000
 _LOG = logging.getLogger(__name__)
-
-
-class LookUp(Protocol):
-    """Everything of one pointer, immutable: an index, or the Parquet files of before there were indexes."""
-
-    day: date
-
-    def segment(self, user: str) -> str | None:
-        """The segment of a user (keyed hash), or None."""
-        ...
-
-    def cover(self, user: str, item_id: str, variant: int = 0) -> Cover | None:
-        """The cover a user (keyed hash) sees, or None."""
-        ...
 
 
 class CoverReader:
@@ -57,8 +42,8 @@ class CoverReader:
     looks, so that no answer ever waits for the store (from the first answer on, until ``close``). ``cache_folder``: where
     indexes of a remote store are kept for other processes and later starts; without it each reader fetches its own.
     ``address_of``: what ``url`` answers with (addresses.py); presigned for an hour where nothing is given.
-    ``check_behind``: answer from a new index at once, by its size and header, and read all of it behind the first answers: a
-    large one opens in milliseconds; one that proves damaged is dropped, and the next is checked before it answers.
+    ``check_behind``: a thread checks all of a new index behind the first answers, so that damage is found before anybody asks
+    for it, and no later answer has a block to check.
     """
 
     def __init__(
@@ -74,6 +59,9 @@ class CoverReader:
         self._store, self._refresh_seconds, self._cache_folder = store, refresh_seconds, cache_folder
         self._address_of = address_of or presigned(store)
         self._look_up: LookUp | None = None
+        self._former: LookUp | None = None
+        self._index: IndexEntry | None = None
+        self._suspect = ""  # hash of an index that proved damaged: it is checked whole before it answers again
         self._etag: str | None = None
         self._looked_at = -float("inf")
         self._lock = threading.Lock()
@@ -111,25 +99,31 @@ class CoverReader:
         look_up = self._fresh()
         if look_up is None:
             return None
-        return look_up.cover(user_id if hashed else pseudonym(user_id, pseudonym_key()), item_id, variant)
+        user = _keyed(user_id, hashed)
+        try:
+            return look_up.cover(user, item_id, variant)
+        except DataCorrupt as error:
+            return self._instead(look_up, error).cover(user, item_id, variant)
 
     def segment(self, user_id: str, *, hashed: bool = False) -> str | None:
         """The user's segment as of the covers that are up, or None for somebody unknown."""
         look_up = self._fresh()
-        return None if look_up is None else look_up.segment(user_id if hashed else pseudonym(user_id, pseudonym_key()))
+        if look_up is None:
+            return None
+        user = _keyed(user_id, hashed)
+        try:
+            return look_up.segment(user)
+        except DataCorrupt as error:
+            return self._instead(look_up, error).segment(user)
 
     def answer(self, user_id: str, item_id: str, *, hashed: bool = False, variant: int = 0) -> dict[str, Any]:
         """The cover answer as plain values (schemas/cover_answer.schema.json): what to show, whose it is, and of which day."""
         look_up = self._fresh()
-        user = user_id if hashed or look_up is None else pseudonym(user_id, pseudonym_key())
-        segment = look_up.segment(user) if look_up else None
-        cover = look_up.cover(user, item_id, variant) if look_up else None
-        said: dict[str, Any] = {"item": item_id, "variant": variant, "segment": segment, "source": _source(cover, segment)}
-        said["day"] = look_up.day.isoformat() if look_up else None
-        if cover is None:
-            return said | {"cover": None}
-        shown = cover._asdict() | {"day": cover.day.isoformat(), "personalised": cover.personalised}
-        return said | {"cover": shown}
+        user = _keyed(user_id, hashed or look_up is None)
+        try:
+            return answer_from(look_up, user, item_id, variant)
+        except DataCorrupt as error:
+            return answer_from(self._instead(look_up, error), user, item_id, variant)
 
     def url(self, cover: Cover) -> str:
         """The address that a browser loads the image from."""
@@ -156,33 +150,49 @@ class CoverReader:
         """Open what current.json names. Where that has gone meanwhile, another date is up by now: look once more."""
         found = self._store.get_with_etag(COVERS_CURRENT)
         while found is not None:
-            former = self._look_up
             try:
                 pointer = parse_pointer(found[0])
-                self._look_up = _open(self._store, pointer, self._cache_folder, check=not self._check_behind)
+                look_up = self._opened(pointer)
             except IcgError:
                 newer = self._store.get_with_etag(COVERS_CURRENT)
                 if newer is None or newer[0] == found[0]:
                     raise
                 found = newer
                 continue
-            self._etag = found[1]
-            if self._check_behind and isinstance(self._look_up, CoverIndex) and pointer.index is not None:
-                checked = (self._look_up, pointer.index, former)
-                threading.Thread(target=self._check, args=checked, name="icg-cover-check", daemon=True).start()
+            self._former, self._look_up, self._index, self._etag = self._look_up, look_up, pointer.index, found[1]
+            if self._check_behind and isinstance(look_up, CoverIndex):
+                threading.Thread(target=self._check, args=(look_up,), name="icg-cover-check", daemon=True).start()
             return True
         return False
 
-    def _check(self, index: CoverIndex, file: PartitionFile, former: LookUp | None) -> None:
-        """Read all of an index that answers already; where it is damaged, go back to what was there before."""
+    def _opened(self, pointer: Pointer) -> LookUp:
+        if (file := pointer.index) is not None:
+            return open_index(self._store, file, self._cache_folder, check=file.sha256 == self._suspect)
+        from icg_tasks.covers.read_tables import TableLookUp
+
+        return TableLookUp(self._store, pointer)
+
+    def _check(self, index: CoverIndex) -> None:
+        """Read all of an index that answers already."""
         try:
-            check_index(index, file)
-        except DataCorrupt:
-            _LOG.exception("an index that was opened unchecked is dropped")
-            with self._lock:
-                self._check_behind = False
-                if self._look_up is index:
-                    self._look_up, self._etag, self._looked_at = former, None, -float("inf")
+            index.check_all()
+        except DataCorrupt as error:
+            self._drop(index, error)
+
+    def _instead(self, damaged: LookUp | None, error: DataCorrupt) -> LookUp:
+        """The look-up before one that proved damaged; raises what was found where there is none."""
+        self._drop(damaged, error)
+        if self._look_up is None:
+            raise error
+        return self._look_up
+
+    def _drop(self, damaged: LookUp | None, error: DataCorrupt) -> None:
+        with self._lock:
+            if self._look_up is damaged and isinstance(damaged, CoverIndex) and self._index is not None:
+                _LOG.error("covers of %s are dropped: %s", damaged.day, error)
+                discard(self._store, self._index, damaged)
+                self._suspect, self._look_up, self._former = self._index.sha256, self._former, None
+                self._etag, self._looked_at = None, -float("inf")
 
     def _fresh(self) -> LookUp | None:
         """The look-up, looked after where it is due. A failing refresh leaves the last good one up, and says so."""
@@ -212,18 +222,5 @@ class CoverReader:
             self._look()
 
 
-def _open(store: ObjectStore, pointer: Pointer, cache_folder: Path | None, *, check: bool) -> LookUp:
-    if pointer.index is not None:
-        return open_index(store, pointer.index, cache_folder, check=check)
-    from icg_tasks.covers.read_tables import TableLookUp
-
-    return TableLookUp(store, pointer)
-
-
-def _source(cover: Cover | None, segment: str | None) -> str:
-    """Which link of the chain an answer is from."""
-    if cover is None:
-        return "own"
-    if cover.segment_id == EVERYONE:
-        return "everybody"
-    return "segment" if cover.segment_id == segment else "parent"
+def _keyed(user_id: str, hashed: bool) -> str:
+    return user_id if hashed else pseudonym(user_id, pseudonym_key())

@@ -30,7 +30,7 @@ class SafetyChecker:
         found = model_type(folder, "clip")
         if not found.startswith("clip"):
             raise DataCorrupt(f"covers.safety_checker {checkpoint!r} is a {found}; expected diffusers' safety checker (clip)")
-        model = load_whole(StableDiffusionSafetyChecker, folder)
+        model = load_whole(StableDiffusionSafetyChecker, folder, dtype=torch.float32)
         return cls(model.eval().requires_grad_(False).to(device), Preprocessing.from_folder(folder), device)
 
     @torch.no_grad()

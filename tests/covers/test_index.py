@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.covers.index import COVER_ENTRY, USER_ENTRY, CoverIndex, user_key
 from icg_tasks.covers.index_build import write_index
+from icg_tasks.covers.index_seal import BLOCK_BYTES
 from tests.covers.conftest import DAY
 
 COLUMNS = ("segment_id", "item_id", "variant", "cover_id", "width", "height", "made_on")
@@ -95,7 +96,7 @@ def test_duplicates_and_ids_that_are_no_hashes_are_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("damage", ["empty", "magic", "header", "cut", "bits"])
 def test_a_damaged_file_is_told_and_never_answers(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "index"
-    write_index(path, DAY, [users_table({"u": "a"})], [covers_table([("a", "i", 0)])])
+    seal = write_index(path, DAY, [users_table({"u": "a"})], [covers_table([("a", "i", 0)])]).seal
     data = path.read_bytes()
     changed = {
         "empty": b"",
@@ -106,9 +107,50 @@ def test_a_damaged_file_is_told_and_never_answers(tmp_path: Path, damage: str) -
     }
     path.write_bytes(changed[damage])
     with pytest.raises(DataCorrupt, match="publish that date again"):
-        CoverIndex(path, "")
+        CoverIndex(path, "", seal)
     with pytest.raises(DataMissing):
         CoverIndex(tmp_path / "none", "")
+
+
+def test_each_damaged_block_is_refused_and_all_others_answer(tmp_path: Path) -> None:
+    path, users = tmp_path / "index", {hashed(f"u{number}")[:32]: f"s{number % 3}" for number in range(4_000)}
+    keys = [(f"s{number % 3}", f"i{number}", 0) for number in range(4_000)]
+    seal = write_index(path, DAY, [users_table(users)], [covers_table(keys)]).seal
+    data, whole = path.read_bytes(), CoverIndex(path, "", seal)
+    asked = [(hashed(f"u{number}")[:32], f"i{number}") for number in range(0, 4_000, 7)]
+    right = [whole.cover(*pair) for pair in asked]
+    assert all(right)
+    blocks = -(-len(data) // BLOCK_BYTES)
+    assert blocks > 4
+    refusals = []
+    for block in range(blocks):
+        at = min(block * BLOCK_BYTES + 40_000, len(data) - 1)
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        refused = 0
+        try:
+            index = CoverIndex(path, "", seal)
+        except DataCorrupt:
+            continue  # header or hashes
+        for pair, cover in zip(asked, right, strict=True):
+            try:
+                assert index.cover(*pair) == cover
+            except DataCorrupt:
+                refused += 1
+        refusals.append(refused)
+        with pytest.raises(DataCorrupt, match=f"block {block}"):
+            index.check_all()
+    assert 0 < min(refusals) < len(asked), "each damage is met, and by those alone who ask for its block"
+    path.write_bytes(data)
+    whole.check_all()
+    assert [whole.cover(*pair) for pair in asked] == right
+
+
+def test_a_seal_of_another_index_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    write_index(path, DAY, [users_table({"u": "a"})], [covers_table([("a", "i", 0)])])
+    for seal in ("0" * 64, "no hash"):
+        with pytest.raises(DataCorrupt, match="publish that date again"):
+            CoverIndex(path, "", seal)
 
 
 def test_only_lower_case_hashes_of_32_digits_stand_for_themselves() -> None:

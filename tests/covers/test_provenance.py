@@ -19,7 +19,7 @@ from PIL import Image
 from icg_tasks.config.settings import CoverSettings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
-from icg_tasks.covers import provenance
+from icg_tasks.covers import provenance, publish
 from icg_tasks.covers.checks import blob_fault, encode_webp
 from icg_tasks.covers.command import covers_command
 from icg_tasks.covers.finish import Finisher
@@ -27,7 +27,7 @@ from icg_tasks.covers.provenance import AI_GENERATED, Signer, digital_source_typ
 from icg_tasks.covers.read import CoverReader
 from icg_tasks.covers.riff import XMP, chunk, chunks, without_signature
 from icg_tasks.lake.partitions import read_partition
-from tests.covers.conftest import DAY, House, picture
+from tests.covers.conftest import DAY, NEXT, House, picture
 from tests.covers.test_read import publish_day
 
 needs_c2pa = pytest.mark.skipif(provenance._library() is None, reason="c2pa-python is not installed")
@@ -128,18 +128,37 @@ def test_a_key_that_cannot_be_used_is_told(signing: CoverSettings, tmp_path: Pat
 @needs_c2pa
 def test_signed_once_named_by_the_unsigned_bytes(house: House, signing: CoverSettings) -> None:
     finisher = Finisher(house.store, 90, signer=Signer.configured(signing))
-    stored = finisher.finish(picture(1), "The Lake")
+    stored = finisher.stored(finisher.finish(picture(1), "The Lake"))
     data = house.store.get(stored.blob)
     assert stored.cover_id == hashlib.sha256(encode_webp(picture(1), 90)).hexdigest()
     assert blob_fault(data, vars(stored)) is None
     said = read_signature(data)
     assert (said.present, said.state, said.issuer, said.source_type) == (True, "Valid", "Tests", AI_GENERATED)
     assert len(data) - len(without_signature(data)) < 10_000
-    finisher.finish(picture(1), "The Lake")
+    finisher.stored(finisher.finish(picture(1), "The Lake"))
     assert house.store.get(stored.blob) == data, "a signature does not repeat; it is put on once"
     broken = bytearray(data)
     broken[200] ^= 1
     assert read_signature(bytes(broken)).state == "Invalid"
+
+
+@needs_c2pa
+def test_covers_kept_from_before_there_was_a_key_are_signed_when_a_day_keeps_them(house: House, signing: CoverSettings) -> None:
+    publish_day(house, DAY)
+    blobs = list(house.store.list(f"{keys.COVER_BLOBS}/"))
+    unsigned = {key: house.store.get(key) for key in blobs}
+    assert not any(read_signature(data).present for data in unsigned.values())
+    house.set(c2pa_certificate=signing.c2pa_certificate, c2pa_key=signing.c2pa_key)
+    publish_day(house, NEXT)
+    signed = {key: house.store.get(key) for key in blobs}
+    assert {read_signature(data).state for data in signed.values()} == {"Valid"}
+    assert {key: without_signature(data) for key, data in signed.items()} == unsigned
+    reader = CoverReader(house.store)
+    cover = reader.cover("ann", "i0")
+    assert (cover.day, cover.made_on) == (NEXT, DAY.isoformat())
+    assert reader.image(cover) == signed[cover.blob]
+    publish.run(house.context("publish-covers", NEXT))
+    assert {key: house.store.get(key) for key in blobs} == signed, "once is enough"
 
 
 def test_a_signature_that_nobody_can_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import struct
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.pseudonym import pseudonym
+from icg_tasks.covers import index, index_seal
 from icg_tasks.covers.addresses import cdn, presigned
 from icg_tasks.covers.index import CoverIndex
 from icg_tasks.covers.parents import segment_parents
@@ -18,7 +20,7 @@ from icg_tasks.covers.pointer import current_pointer
 from icg_tasks.covers.read import CoverReader
 from icg_tasks.covers.read_async import AsyncCoverReader
 from icg_tasks.lake.partitions import read_partition
-from icg_tasks.lake.store import open_store
+from icg_tasks.lake.store import ObjectStore, open_store
 from tests.covers.conftest import DAY, KEY, NEXT, House
 from tests.covers.memory_store import MemoryStore
 from tests.covers.test_read import publish_day
@@ -90,9 +92,10 @@ def test_processes_share_an_index_through_a_folder(up: House, tmp_path: Path) ->
     assert CoverReader(remote, cache_folder=cache).cover("ann", "i0") == cover
     assert not [key for key in fetched if key.startswith(keys.COVER_INDEXES)]
     kept[0].write_bytes(kept[0].read_bytes()[:-1] + b"!")
-    with pytest.raises(DataCorrupt, match="delete it"):
+    with pytest.raises(DataCorrupt, match="publish that date again"):
         CoverReader(remote, cache_folder=cache).cover("ann", "i0")
-    assert first.cover("ann", "i0") == cover
+    assert not kept[0].exists(), "the next try fetches it again"
+    assert CoverReader(remote, cache_folder=cache).cover("ann", "i0") == first.cover("ann", "i0") == cover
     for number in range(3):  # only the newest two stay
         path = cache / f"{number}.icgindex"
         path.write_bytes(b"old")
@@ -119,27 +122,103 @@ def test_a_damaged_index_never_answers_and_the_last_good_one_stays(up: House) ->
     assert reader.cover("ann", "i0").day == NEXT
 
 
-def test_an_index_may_be_checked_behind_the_first_answers(up: House, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 64 bytes, so that a small index has many."""
+    for module in (index, index_seal):
+        monkeypatch.setattr(module, "BLOCK_BITS", 6)
+    monkeypatch.setattr(index_seal, "BLOCK_BYTES", 64)
+
+
+def damaged(store: ObjectStore, path: Path | None = None) -> bytes:
+    """Turn a bit of the newest index's last cover; its content before that."""
+    path = path or store.local_path(current_pointer(store).index.key)
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 8)
+    at = json.loads(data[12 : 12 + length])["hashes"] - 60
+    path.unlink()  # maps of the former file stay as they were
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    return data
+
+
+def asked(reader: CoverReader) -> set[object]:
+    """Days of all that is shown; False for what is refused."""
+    found: set[object] = set()
+    for pair in PAIRS:
+        try:
+            cover = reader.cover(*pair)
+            found.add(cover.day if cover else None)
+        except DataCorrupt:
+            found.add(False)
+    return found
+
+
+def test_damage_is_met_where_it_lies_and_the_day_before_serves(small_blocks: None, up: House, caplog) -> None:
+    publish_day(up, NEXT)
+    good = CoverReader(up.store)
+    assert asked(good) == {NEXT, None}
+    data = damaged(up.store)
+    fresh = CoverReader(up.store)
+    assert asked(fresh) >= {False}, "nobody is shown what was not checked"
+    assert "dropped" in caplog.text
+    with pytest.raises(DataCorrupt, match="publish that date again"):
+        fresh.cover("ann", "i0")  # it is checked whole from now on
+    up.store.local_path(current_pointer(up.store).index.key).write_bytes(data)
+    assert asked(fresh) == {NEXT, None}
+
+
+def test_a_look_up_that_proves_damaged_gives_way_to_the_one_before(small_blocks: None, up: House) -> None:
+    reader = CoverReader(up.store, refresh_seconds=0)
+    assert asked(reader) == {DAY, None}
+    publish_day(up, NEXT)
+    damaged(up.store)
+    assert asked(reader) <= {DAY, NEXT, None}
+    assert asked(reader) == {DAY, None}
+    assert reader.answer("ann", "i0")["day"] == DAY.isoformat()
+    assert reader.segment("ann") is not None
+
+
+def test_a_damaged_copy_is_fetched_again(small_blocks: None, up: House, tmp_path: Path) -> None:
+    remote = in_memory(up)
+    first = CoverReader(remote, cache_folder=tmp_path / "cache")
+    days = asked(first)
+    (kept,) = (tmp_path / "cache").iterdir()
+    damaged(remote, kept)
+    second = CoverReader(remote, cache_folder=tmp_path / "cache")
+    assert asked(second) >= {False}
+    assert asked(second) == days
+
+
+def test_an_index_may_be_checked_behind_the_first_answers(
+    small_blocks: None, up: House, caplog: pytest.LogCaptureFixture
+) -> None:
     good = CoverReader(up.store, check_behind=True)
     cover = good.cover("ann", "i0")
-    path = up.store.local_path(current_pointer(up.store).index.key)
-    data = path.read_bytes()
-    path.unlink()  # the first reader's map stays as it was
-    path.write_bytes(data[:-1] + b"!")
+    data = damaged(up.store)
     reader = CoverReader(up.store, check_behind=True)
     reader.refresh()
     deadline = time.monotonic() + PATIENCE
     while reader._look_up is not None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert "is dropped" in caplog.text
+    assert "are dropped" in caplog.text
     with pytest.raises(DataCorrupt, match="publish that date again"):
         reader.cover("ann", "i0")
+    path = up.store.local_path(current_pointer(up.store).index.key)
     path.write_bytes(data[:-1])
-    with pytest.raises(DataCorrupt, match=r"shorter|bytes, not"):
+    with pytest.raises(DataCorrupt, match="publish that date again"):
         CoverReader(up.store, check_behind=True).cover("ann", "i0")
     path.write_bytes(data)
     assert reader.cover("ann", "i0") == good.cover("ann", "i0") == cover
+
+
+def test_an_index_from_before_there_were_seals_is_checked_whole(up: House) -> None:
+    found = json.loads(up.store.get(keys.COVERS_CURRENT))
+    del found["index"]["seal"]
+    up.store.put(keys.COVERS_CURRENT, json.dumps(found).encode())
+    assert asked(CoverReader(up.store)) == {DAY, None}
+    damaged(up.store)
+    assert asked(CoverReader(up.store)) == {False}
 
 
 def test_an_index_outlives_its_file(up: House) -> None:

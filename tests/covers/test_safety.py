@@ -51,9 +51,9 @@ def test_finds_its_concept_and_nothing_else(checkpoint: Path) -> None:
 def test_an_unsafe_image_is_never_stored(house: House, checkpoint: Path) -> None:
     house.set(safety_checker=str(checkpoint))
     finisher = Finisher.load(house.context("generate-covers"))
-    assert finisher.finish(FORBIDDEN, "x") == UNSAFE
+    assert finisher.stored(finisher.finish(FORBIDDEN, "x")) == UNSAFE
     assert list(house.store.list(f"{keys.COVER_BLOBS}/")) == []
-    stored = finisher.finish(FINE, "x")
+    stored = finisher.stored(finisher.finish(FINE, "x"))
     assert house.store.exists(stored.blob)
 
 
