@@ -18,6 +18,7 @@ PARTS: Final = {
     "judges": "zoo.recipe.judges:run",
     "aesthetic": "zoo.recipe.aesthetic:run",
     "denoiser": "zoo.recipe.denoiser:run",
+    "safety": "zoo.recipe.safety:run",
     "language": "zoo.recipe.language:run",
     "image_tokens": "zoo.recipe.image_tokens:run",
     "janus": "zoo.recipe.janus:run",
@@ -25,17 +26,19 @@ PARTS: Final = {
     "figures": "zoo.recipe.figures:run",
 }
 """Part to ``module:function``, in the order in which ``all`` runs them."""
+ALONE: Final = {"token_figures": "zoo.recipe.figures:run_tokens"}
+"""Parts that ``all`` need not run."""
 
 
 def main() -> None:
     """Run one part, or all of them in order."""
     parser = argparse.ArgumentParser(prog="python -m zoo.recipe", description=__doc__)
-    parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument("part", choices=[*PARTS, *ALONE, "all"])
     wanted = parser.parse_args().part
     set_threads()
     for part in PARTS if wanted == "all" else (wanted,):
         log(f"recipe: {part}")
-        module, function = PARTS[part].split(":")
+        module, function = (PARTS | ALONE)[part].split(":")
         getattr(importlib.import_module(module), function)()
 
 

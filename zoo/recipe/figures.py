@@ -5,15 +5,20 @@ Measures what lies in zoo/, on covers and texts that training never saw; trains 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from safetensors import safe_open
+from torch import Tensor
 
+from icg_tasks.backbones.device import Compute
+from icg_tasks.backbones.tokens.table import open_token_model
+from icg_tasks.models.pigeon.sequence import TITLE
 from icg_tasks.world import DENSITIES, LAYOUTS, PALETTES, SUBJECTS, TEXTURES, CoverAttributes, Look, caption
 from icg_tasks.world.eye import AttributeClassifier
-from zoo.recipe import aesthetic, denoiser, encoder, judges, language, vae
+from zoo.recipe import aesthetic, denoiser, encoder, image_tokens, janus, judges, language, safety, vae
 from zoo.recipe.sampling import Sampler, load_sampler, load_vae
 from zoo.recipe.workshop import ZOO, device, log, write_json
 
@@ -33,6 +38,8 @@ BARS: Final[dict[str, float]] = {
     "aesthetic.correlation": 0.85,
     "language_model.image_palette": 0.95,
     "language_model.image_subject": 0.95,
+    **{f"token_model.{name}": bar for name, bar in janus.BARS.items()},
+    **{f"safety.{name}": bar for name, bar in safety.BARS.items()},
 }
 """What the stack promises, as ``part.figure``; more is better in all of them."""
 _PROMPTS: Final = 256
@@ -62,6 +69,8 @@ def _measured(sampler: Sampler) -> dict[str, dict[str, float]]:
         "oracle_eye": judges.measure(AttributeClassifier.from_folder(ZOO / "oracle_eye").to(device())),
         "aesthetic": aesthetic.measure(clip, aesthetic.load_head()),
         "language_model": language.measure(language.load(), 192),
+        "token_model": janus.measure(janus.SHIPPED, _PROMPTS)[0],
+        "safety": safety.measure(safety.load()),
     }
     log("figures: denoiser")
     for steps in (8, 4):
@@ -71,6 +80,20 @@ def _measured(sampler: Sampler) -> dict[str, dict[str, float]]:
 
 def contact_sheet(sampler: Sampler, path: Path) -> None:
     """Rows are subjects, columns palettes; layouts, textures and densities take turns. All sampled from captions."""
+    _save_sheet(sampler(_sheet_texts(), seed=3), path)
+
+
+def _token_sheet(path: Path) -> None:
+    """The same captions, written as tokens."""
+    model = open_token_model("janus", str(janus.SHIPPED), Compute(device=device(), bfloat16=False))
+    _save_sheet(janus.draw(model, [[TITLE + text] for text in _sheet_texts()], seed=3), path)
+
+
+def _save_sheet(images: Tensor, path: Path) -> None:
+    denoiser.picture_grid(images, columns=len(PALETTES)).quantize(256).save(path, optimize=True)
+
+
+def _sheet_texts() -> list[str]:
     texts = []
     for row, subject in enumerate(SUBJECTS):
         for column, palette in enumerate(PALETTES):
@@ -81,7 +104,7 @@ def contact_sheet(sampler: Sampler, path: Path) -> None:
                 density=DENSITIES[(row // 2 + column) % len(DENSITIES)],
             )
             texts.append(caption(CoverAttributes(subject=subject, look=look), np.random.default_rng(row)))
-    denoiser.picture_grid(sampler(texts, seed=3), columns=len(PALETTES)).quantize(256).save(path, optimize=True)
+    return texts
 
 
 def _bars(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float | bool]]:
@@ -106,13 +129,27 @@ def _write_readme_tables(bars: dict[str, dict[str, float | bool]], sizes: dict[s
 
 
 def run() -> None:
-    """Measure everything and write the three files."""
+    """Measure everything and write the pictures, FIGURES.json and the tables of README.md."""
     sampler = load_sampler()
     contact_sheet(sampler, ZOO / "contact_sheet.png")
-    measured = _measured(sampler)
+    _token_sheet(ZOO / "contact_sheet_tokens.png")
+    _write(_measured(sampler))
+
+
+def run_tokens() -> None:
+    """Measure the token model alone; every other figure stays as it was recorded."""
+    _token_sheet(ZOO / "contact_sheet_tokens.png")
+    recorded = json.loads((ZOO / "FIGURES.json").read_text(encoding="utf-8"))["figures"]
+    _write(recorded | {"token_model": janus.measure(janus.SHIPPED, _PROMPTS)[0]})
+
+
+def _write(measured: dict[str, dict[str, float]]) -> None:
     figures = {part: {name: round(value, 4) for name, value in values.items()} for part, values in measured.items()}
     bars, sizes = _bars(figures), part_sizes()
-    plans = (vae.PLAN, encoder.PLAN, aesthetic.PLAN, denoiser.PLAN, language.PLAN, *judges.plans())
+    plans = (
+        vae.PLAN, encoder.PLAN, aesthetic.PLAN, denoiser.PLAN, language.PLAN, image_tokens.PLAN, janus.PLAN, safety.PLAN,
+        *judges.plans(),
+    )  # fmt: skip
     content: dict[str, object] = {
         "bars": bars,
         "figures": figures,
