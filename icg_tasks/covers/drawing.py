@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from icg_tasks.backbones.fixed_batches import FixedBatches
 from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.covers.states_cache import StatesCache
 from icg_tasks.covers.versions import ICG, PIGEON, PREFERENCE, checkpoint_name
@@ -85,6 +86,7 @@ class PigeonDrawer:
     reference is hidden."""
 
     def __init__(self, context: StageContext) -> None:
+        from icg_tasks.models.icg.generator import images_at_once
         from icg_tasks.models.pigeon.generator import PigeonGenerator
         from icg_tasks.models.pigeon.liked import LikedCovers
         from icg_tasks.models.pigeon.model import KIND
@@ -97,6 +99,8 @@ class PigeonDrawer:
         folder = fetch_version(store, require_champion(store, PREFERENCE, day), place)
         self._preference = PreferenceModel.load(folder).to(device)
         self._side = context.settings.covers.size_pixels
+        compute = self.generator.tokens.compute
+        self._batches = FixedBatches(images_at_once(context.settings.covers, context.settings.generation, compute))
         self._histories: dict[bytes, Any] = {}
 
     def read(self, image: Image.Image, title: str, content: str) -> tuple[Tensor, str]:  # noqa: ARG002
@@ -111,8 +115,10 @@ class PigeonDrawer:
         seeds: Sequence[int],
         candidates_R: Sequence[int],
     ) -> Tensor:
-        """Pixels; all requests are written together. Raises SettingsError for a scale between or beyond 0 and 1: a history is
-        told or not."""
+        """Codes [B, N]; all requests are written together.
+
+        Raises SettingsError for a scale between or beyond 0 and 1: a history is told or not.
+        """
         from icg_tasks.models.pigeon.generator import Wanted
 
         wanted, start = [], 0
@@ -122,15 +128,15 @@ class PigeonDrawer:
             ratios = self.generator.ratios(mine)
             wanted.append(Wanted(reference_N=codes, title=title, history=history, ratios=ratios, seeds=mine))
             start += count
-        pixels = self.generator.tokens.decode(self.generator.write(wanted)[0])
+        return self.generator.write(wanted)[0]
+
+    def develop(self, drawn: Tensor) -> Tensor:
+        """The decoder's work, in batches of one shape: the same codes are the same pixels, whoever else is written."""
+        pixels = self._batches.run(lambda rows_B: self.generator.tokens.decode(drawn[rows_B]), len(drawn))
         if pixels.shape[-1] != self._side:
             size = (self._side, self._side)
             pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0.0, 1.0)
         return pixels
-
-    def develop(self, drawn: Tensor) -> Tensor:
-        """They are pixels already."""
-        return drawn
 
     def _history(self, user_V: Tensor, scale: float) -> Any:
         """None for nobody special. A user vector has one history, found once."""
