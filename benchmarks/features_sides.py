@@ -132,7 +132,7 @@ def polars_side(folder: Path, shown: Partition, items: Partition, _memory: str, 
     )
     judged = rows.join(places, on=["surface", "position"]).with_columns(w=pl.col("click") - pl.col("p"))
     sums = judged.join(vectors.lazy(), on="item_id", how="left").group_by("user_id").agg(
-        *((pl.col("w") * pl.col(name)).sum().cast(pl.Float32) for name in names),
+        *((pl.col(name) * pl.col("w")).sum().cast(pl.Float32) for name in names),
         weight=(pl.col("p") * (1 - pl.col("p"))).sum(),
         impressions=pl.len(),
         clicks=pl.col("click").sum(),
