@@ -33,7 +33,8 @@ def tiny() -> Settings:
             max_windows=800,
             check_windows=24,
             reference_weight=0.2,  # at a half, the candidate most like the item's own cover wins: no taste is in its looks
-            guidance=2.0,
+            temperature=0.8,
+            guidance=3.0,
         ),
     )
 
