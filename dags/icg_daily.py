@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task
-from icg_dags.defaults import DEFAULT_ARGUMENTS, POOL_GPU, POOL_SPARK, PROFILE, SCHEDULE
+from icg_dags.defaults import ARRIVAL_DEADLINE_HOURS, DEFAULT_ARGUMENTS, GENERATOR, POOL_GPU, POOL_SPARK, PROFILE, SCHEDULE
+from icg_dags.parts import PARTS
 from icg_dags.run_date import resolve_run_date
 from icg_dags.stages import RUN_DATE_TASK, mapped_stage_task, spark_task, stage_task
+from icg_dags.waiting import arrival_task
 
 from icg_tasks.contracts import stages
 
@@ -29,6 +31,7 @@ with DAG(
             None, type=["null", "string"], format="date", description="the day, where the trigger gives no logical date"
         ),
         "profile": Param(PROFILE, type="string", description="settings profile of every stage"),
+        "only": Param(None, type=["null", "string"], enum=[None, *PARTS], description="this part of the day alone"),
         "settings": Param([], type="array", items={"type": "string"}, description="section.field=value, for this run only"),
     },
     tags=["icg"],
@@ -55,20 +58,27 @@ with DAG(
         assign_segments = spark_task(stages.ASSIGN_SEGMENTS, pool=POOL_SPARK)
     with TaskGroup("models"):
         train_preference = stage_task(stages.TRAIN_PREFERENCE, pool=POOL_GPU)
-        adapt_denoiser = stage_task(stages.ADAPT_DENOISER, pool=POOL_GPU)
-        train_adapter = stage_task(stages.TRAIN_ADAPTER, pool=POOL_GPU)
+        trainings = [stage_task(stage, pool=POOL_GPU) for stage in stages.TRAININGS[GENERATOR]]
     with TaskGroup("covers"):
         plan_covers = stage_task(stages.PLAN_COVERS)
         shards = shards_of(plan_covers.output)
         generate_covers = mapped_stage_task(stages.GENERATE_COVERS, shards, pool=POOL_GPU)
         # A day whose every cover is kept has no shard: its mapped task is skipped, and the manifest is published all the same.
-        publish_covers = stage_task(stages.PUBLISH_COVERS, trigger_rule="none_failed")
+        publish_covers = stage_task(stages.PUBLISH_COVERS)
     with TaskGroup("report"):
         evaluate = stage_task(stages.EVALUATE, pool=POOL_GPU)
         report = stage_task(stages.REPORT)
 
-    run_date >> validate_items >> validate_impressions >> embed_items >> build_user_embeddings >> assign_segments
-    assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
+    first = run_date
+    if ARRIVAL_DEADLINE_HOURS:
+        first = arrival_task()
+        run_date >> first
+    first >> validate_items >> validate_impressions >> embed_items >> build_user_embeddings >> assign_segments
+    if GENERATOR == "icg":
+        adapt_denoiser, train_adapter = trainings
+        assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
+    else:  # Pigeon learns from clicks and covers alone, beside the preference model
+        assign_segments >> [train_preference, *trainings] >> plan_covers
     plan_covers >> shards >> generate_covers >> publish_covers
     # Needs models alone. Behind the plan, so that shards are queued first: they weigh more, having more behind them.
     shards >> evaluate

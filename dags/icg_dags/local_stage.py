@@ -9,7 +9,8 @@ from typing import IO, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from icg_dags.outcome import check_exit_code, closing_line
+from icg_dags.outcome import check_exit_code, closed
+from icg_dags.parts import skip_unless_wanted
 
 STOP_SECONDS = 20  # what a stage may take to save its work (contract of every stage)
 LAST_WORDS = 4  # lines of stderr that a failure message repeats
@@ -25,33 +26,46 @@ def stage_environment(settings: str) -> dict[str, str]:
 
 
 class StageOperator(BaseOperator):
-    """`icg <stage> --run-date … --profile …` as a child process.
+    """`icg <stage> --run-date … --profile … [words]` as a child process; skipped where the run wants another part of a day.
 
     The stage's stderr goes to the task's log as it comes, its closing JSON line becomes the XCom. A killed task forwards
     SIGTERM and waits up to 20 s, so that the stage can save its work. All but ``stage`` are templates.
     """
 
-    template_fields = ("run_date", "profile", "settings", "shard")
+    template_fields = ("run_date", "profile", "settings", "only", "shard")
     ui_color = "#dfeaf2"
 
     def __init__(
-        self, *, stage: str, run_date: str, profile: str, settings: str = "", shard: int | None = None, **options: Any
+        self,
+        *,
+        stage: str,
+        run_date: str,
+        profile: str,
+        settings: str = "",
+        only: str = "",
+        shard: int | None = None,
+        words: tuple[str, ...] = (),
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.stage = stage
         self.run_date = run_date
         self.profile = profile
         self.settings = settings
+        self.only = only
         self.shard = shard
+        self.words = words
         self._process: subprocess.Popen[str] | None = None
 
     def command(self) -> list[str]:
         """The words of the command."""
         words = ["icg", self.stage, "--run-date", str(self.run_date), "--profile", str(self.profile)]
-        return words if self.shard is None else [*words, "--shard", str(self.shard)]
+        words += [] if self.shard is None else ["--shard", str(self.shard)]
+        return [*words, *self.words]
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run it to its end; the closing line."""
+        skip_unless_wanted(self.stage, self.only)
         self.log.info("%s", " ".join(self.command()))
         try:
             process = subprocess.Popen(
@@ -72,7 +86,7 @@ class StageOperator(BaseOperator):
         code = process.wait()
         listener.join(timeout=STOP_SECONDS)
         check_exit_code(self.stage, str(self.run_date), code, " | ".join(last_words))
-        return closing_line(self.stage, lines)
+        return closed(self.stage, lines)
 
     def on_kill(self) -> None:
         """SIGTERM, 20 s to save, SIGKILL."""

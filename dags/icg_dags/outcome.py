@@ -5,6 +5,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from icg_dags.metrics import tell_end, tell_refused
 from icg_tasks.contracts.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_USAGE
 
 
@@ -18,12 +19,20 @@ def check_exit_code(stage: str, run_date: str, code: int, last_words: str) -> No
     if code == EXIT_DONE:
         return
     if code == EXIT_REFUSED:
+        tell_refused(stage)
         raise AirflowFailException(f"the gate of {stage} refused {run_date}; this is not retried. {last_words}")
     if code == EXIT_USAGE:
         raise AirflowFailException(f"{stage} does not understand its settings; this is not retried. {last_words}")
     if code == EXIT_INTERRUPTED:
         raise AirflowException(f"{stage} for {run_date} was interrupted and saved its work; the next try goes on from there")
     raise AirflowException(f"{stage} for {run_date} failed with exit code {code}. {last_words}")
+
+
+def closed(stage: str, lines: list[str]) -> dict[str, Any]:
+    """The closing line of a stage that has ended well, told to whoever watches; raises like ``closing_line``."""
+    line = closing_line(stage, lines)
+    tell_end(line)
+    return line
 
 
 def closing_line(stage: str, lines: list[str]) -> dict[str, Any]:

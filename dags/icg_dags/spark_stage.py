@@ -14,7 +14,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
 from icg_dags.local_stage import LAST_WORDS, stage_environment
-from icg_dags.outcome import check_exit_code, closing_line
+from icg_dags.outcome import check_exit_code, closed
+from icg_dags.parts import skip_unless_wanted
 
 _EXIT_CODE = re.compile(r"Error code is: (\d+)")
 _KEPT_LINES = 200
@@ -27,15 +28,16 @@ class SparkStageOperator(BaseOperator):
     object of Spark settings; a cluster's own belong into its spark-defaults.conf).
     """
 
-    template_fields = ("run_date", "profile", "settings")
+    template_fields = ("run_date", "profile", "settings", "only")
     ui_color = "#f7e3cf"
 
-    def __init__(self, *, stage: str, run_date: str, profile: str, settings: str = "", **options: Any) -> None:
+    def __init__(self, *, stage: str, run_date: str, profile: str, settings: str = "", only: str = "", **options: Any) -> None:
         super().__init__(**options)
         self.stage = stage
         self.run_date = run_date
         self.profile = profile
         self.settings = settings
+        self.only = only
         self._hook: Any = None
 
     def application(self) -> str:
@@ -45,6 +47,7 @@ class SparkStageOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Submit, wait; the closing line."""
+        skip_unless_wanted(self.stage, self.only)
         from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
         class ListeningHook(SparkSubmitHook):
@@ -76,7 +79,7 @@ class SparkStageOperator(BaseOperator):
                 raise
             check_exit_code(self.stage, str(self.run_date), int(code[1]), " | ".join(_last_words(self._hook.lines)))
             raise
-        return closing_line(self.stage, self._hook.lines)
+        return closed(self.stage, self._hook.lines)
 
     def on_kill(self) -> None:
         """Let the hook end the driver."""

@@ -86,6 +86,7 @@ def airflow_environment(options: Options, stages: Mapping[str, str], port: int) 
         "AIRFLOW_CONN_SPARK_DEFAULT": os.environ.get("AIRFLOW_CONN_SPARK_DEFAULT")
         or json.dumps({"conn_type": "spark", "host": "local[2]"}),
         "ICG_SPARK_CONF": os.environ.get("ICG_SPARK_CONF") or json.dumps(spark_conf),
+        "ICG_HOUSEKEEPING_SCHEDULE": "",
         "ICG_SCHEDULE": "",  # by hand only: with a schedule, Airflow would start yesterday's run at once
         "ICG_RETRY_DELAY_SECONDS": "5",
     }

@@ -1,10 +1,12 @@
 """A migrated Airflow home of its own, and an outside world of two stub commands, `icg` and `spark-submit`."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,14 @@ AIRFLOW_ENVIRONMENT = {
     "AIRFLOW_HOME": _HOME.name,
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",  # a busy machine is no broken Dag
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{_HOME.name}/logs",
     "AIRFLOW__API_AUTH__JWT_SECRET": "0" * 64,
     "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[2]"}',
     "ICG_RETRY_DELAY_SECONDS": "0.01",
+    "ICG_INFRASTRUCTURE_DELAY_SECONDS": "0.01",
 }
 os.environ.update(AIRFLOW_ENVIRONMENT)
 sys.path.insert(0, str(REPOSITORY / "dags"))
@@ -61,16 +65,17 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """A migrated SQLite database."""
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    """A migrated SQLite database; a copy of the one that an earlier session of this Airflow version migrated."""
+    kept = REPOSITORY / ".cache" / f"airflow-{version('apache-airflow')}.db"
+    if not kept.exists():
+        words = [sys.executable, "-m", "airflow", "db", "migrate"]
+        done = subprocess.run(words, env=os.environ, capture_output=True, text=True, check=False, timeout=1200)
+        assert done.returncode == 0, done.stderr[-2000:]
+        kept.parent.mkdir(exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(f"{_HOME.name}/airflow.db", part)
+        part.replace(kept)
+    shutil.copyfile(kept, f"{_HOME.name}/airflow.db")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def dag(airflow_database):
 
     bag = DagBag(str(REPOSITORY / "dags"))
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"icg_daily"}
+    assert set(bag.dags) == {"icg_daily", "icg_housekeeping"}
     return bag.dags["icg_daily"]
 
 
@@ -102,6 +102,25 @@ print(json.dumps({"seconds": time.process_time() - started, "new": sorted(set(sy
     assert {name for name in found["new"] if name.startswith("icg_tasks")} <= {
         "icg_tasks", "icg_tasks.contracts", "icg_tasks.contracts.stages", "icg_tasks.contracts.errors",
     }  # fmt: skip
+
+
+def test_another_generator_has_its_own_training_and_all_else_is_the_same():
+    code = """
+import json, runpy, sys
+sys.path.insert(0, "dags")
+dag = runpy.run_path("dags/icg_daily.py")["dag"]
+names = {t.task_id: t.task_id.rpartition(".")[2] for t in dag.tasks}
+print(json.dumps({names[t.task_id]: [names[other] for other in t.get_flat_relative_ids(upstream=True)] for t in dag.tasks}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env=os.environ | {"ICG_GENERATOR": "pigeon"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    before = json.loads(done.stdout.splitlines()[-1])
+    assert set(before) == {*stages.day_in_order("pigeon"), "resolve-run-date", "shards"}
+    assert set(stages.DAY_IN_ORDER) - set(before) == set(stages.TRAININGS["icg"])
+    assert {"train-pigeon", "train-preference"} <= set(before["plan-covers"])
+    assert "train-preference" not in before["train-pigeon"]
 
 
 def test_kubernetes_execution_runs_every_stage_in_its_own_image():
