@@ -37,7 +37,8 @@ class PipelinePerPair:
         from diffusers import StableDiffusionXLPipeline
         from diffusers.utils.logging import disable_progress_bar
 
-        from icg_tasks.backbones.device import choose_compute
+        from icg_tasks.backbones.denoisers.table import open_denoiser
+        from icg_tasks.backbones.device import Compute, choose_compute
         from icg_tasks.backbones.language.table import open_language_model
         from icg_tasks.backbones.locate import resolve_checkpoint
         from icg_tasks.covers.orders import Orders
@@ -54,6 +55,8 @@ class PipelinePerPair:
             resolve_checkpoint(settings.backbones.denoiser), dtype=torch.float32, local_files_only=True
         )
         self._pipeline.set_progress_bar_config(disable=True)
+        whole = Compute(device=torch.device("cpu"), bfloat16=False)
+        self._untold = open_denoiser(settings, whole).unconditional()  # the shipped denoiser learned last states, not SDXL's
 
     def draw(self, row: Row) -> NDArray[np.uint8]:
         """One cover (H, W, 3)."""
@@ -73,6 +76,8 @@ class PipelinePerPair:
             drawn = self._pipeline(
                 prompt_embeds=told.sequence,
                 pooled_prompt_embeds=told.pooled,
+                negative_prompt_embeds=self._untold.sequence,
+                negative_pooled_prompt_embeds=self._untold.pooled,
                 num_inference_steps=self._covers.steps,
                 guidance_scale=self._covers.guidance,
                 height=self._covers.size_pixels,

@@ -12,6 +12,7 @@ from typing import Any
 
 from icg_tasks.config.settings import CoverSettings
 from icg_tasks.contracts import partitions as keys
+from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import GENERATE_COVERS
 from icg_tasks.covers.former import OVER_BUDGET, Former
@@ -49,7 +50,10 @@ def price(context: StageContext) -> Price:
         if seconds is not None:
             return Price(seconds_per_cover=seconds, source=f"measured on {former}")
         day = former
-    return Price(seconds_per_cover=context.settings.generation.seconds_per_cover, source="generation.seconds_per_cover")
+    stated = context.settings.generation.seconds_per_cover
+    if not stated > 0.0:
+        raise SettingsError(f"generation.seconds_per_cover is {stated}; expected more than 0")
+    return Price(seconds_per_cover=stated, source="generation.seconds_per_cover")
 
 
 def _measured(store: ObjectStore, day: date, covers: CoverSettings) -> float | None:

@@ -1,10 +1,12 @@
 """What a day will cost, and what is left out where that is too much: the least seen first, old covers stay."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from icg_tasks.contracts import partitions as keys
+from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.covers import budget, plan, publish
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, NEXT, House, fill_inputs
@@ -93,10 +95,14 @@ def test_left_out_pairs_keep_their_old_cover_and_are_made_when_there_is_room(hou
 
 
 def test_the_setting_and_the_option(house: House) -> None:
-    from dataclasses import replace
-
     generation = replace(house.settings.generation, max_gpu_hours=hours_for(1))
     house.settings = replace(house.settings, generation=generation)
     assert planned(house).counts["new"] == 1
     assert planned(house, hours=0.0).counts["new"] == 6  # the option wins; 0 is no bound
     assert planned(house, hours=hours_for(4)).counts["new"] == 4
+
+
+def test_a_price_of_nothing_is_refused(house: House) -> None:
+    house.settings = replace(house.settings, generation=replace(house.settings.generation, seconds_per_cover=0.0))
+    with pytest.raises(SettingsError, match=r"generation\.seconds_per_cover is 0\.0"):
+        planned(house)

@@ -22,7 +22,7 @@ from icg_tasks.backbones.language.reading import LanguageModel
 from icg_tasks.backbones.language.table import open_language_model
 from icg_tasks.config.generation import GenerationSettings
 from icg_tasks.config.settings import CoverSettings, Settings
-from icg_tasks.contracts.errors import DataCorrupt
+from icg_tasks.contracts.errors import DataCorrupt, SettingsError
 from icg_tasks.lake.registry import champion_as_of, fetch_version, require_champion
 from icg_tasks.models.icg.adapter import KIND, IcgAdapter
 from icg_tasks.stage import StageContext
@@ -128,7 +128,11 @@ class IcgGenerator:
 
 
 def images_at_once(covers: CoverSettings, generation: GenerationSettings, compute: Compute) -> int:
-    """Images in a batch on this device."""
+    """Images in a batch on this device; raises SettingsError for none."""
+    if generation.cpu_batch_size < 1 or covers.batch_size < 1:
+        raise SettingsError(
+            f"generation.cpu_batch_size is {generation.cpu_batch_size}, covers.batch_size {covers.batch_size}; expected 1 up"
+        )
     return min(covers.batch_size, generation.cpu_batch_size) if compute.device.type == "cpu" else covers.batch_size
 
 
