@@ -37,13 +37,7 @@ def open_gate(
             f"{charged_rows} of {raw_rows} rows ({share:.1%}) are in quarantine, the limit is {max_share:.1%}; mend them at "
             "the source, or raise intake.max_quarantined_share for this run"
         )
-    for reason, limit in (budgets or {}).items():
-        count = (reasons or {}).get(reason, 0)
-        if clean_rows and count > max(1.0, limit * raw_rows):
-            faults.append(
-                f"rule {reason}: {count} of {raw_rows} rows ({count / raw_rows:.1%}), its own limit is {limit:.1%}; mend them "
-                "at the source, or raise its limit in intake.rule_budgets for this run"
-            )
+    faults += _overspent(reasons or {}, budgets or {}, raw_rows) if clean_rows else []
     for finding in findings:
         if finding.critical and not finding.success and clean_rows:
             where = f" of {finding.column}" if finding.column else ""
@@ -52,3 +46,13 @@ def open_gate(
             )
     if faults:
         raise GateRefused(f"{subject} refused, nothing published to clean/: " + " | ".join(faults) + f". {advice}")
+
+
+def _overspent(reasons: Mapping[str, int], budgets: Mapping[str, float], raw_rows: int) -> list[str]:
+    """Rules that refused more than their own budget; one single row never does."""
+    return [
+        f"rule {reason}: {count} of {raw_rows} rows ({count / raw_rows:.1%}), its own limit is {limit:.1%}; mend them "
+        "at the source, or raise its limit in intake.rule_budgets for this run"
+        for reason, limit in budgets.items()
+        if (count := reasons.get(reason, 0)) > max(1.0, limit * raw_rows)
+    ]

@@ -39,7 +39,10 @@ F = TypeVar("F", bound=DayFacts)
 
 @dataclass(frozen=True, kw_only=True)
 class Sorted:
-    """A day's rows after the rules. ``raw_rows``: all there were (but those kept nowhere), ``lost_rows`` of them unreadable."""
+    """A day's rows after the rules. ``raw_rows``: all there were (but those kept nowhere), ``lost_rows`` of them unreadable.
+
+    ``let_in``: some of them come from quarantine.
+    """
 
     clean: pa.Table
     held: pa.Table
@@ -47,6 +50,7 @@ class Sorted:
     lost_rows: int
     metadata: dict[str, Any]
     schema: SchemaReport | None = None
+    let_in: bool = False
     said: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,7 +109,14 @@ def requeue_day(context: StageContext, subject: Subject[F], day: date, rule: str
         context,
         subject,
         facts,
-        Sorted(clean=merged, held=remaining, raw_rows=raw_rows, lost_rows=0, metadata=metadata | {"raw_rows": raw_rows}),
+        Sorted(
+            clean=merged,
+            held=remaining,
+            raw_rows=raw_rows,
+            lost_rows=0,
+            metadata=metadata | {"raw_rows": raw_rows},
+            let_in=True,
+        ),
     )
     return report, counted([name for name, let in zip(asked.column("reason").to_pylist(), good, strict=True) if let])
 
@@ -145,10 +156,14 @@ def _schema(context: StageContext, subject: Subject[F], raw: RawDay, day: date, 
 
 
 def _settle(context: StageContext, subject: Subject[F], facts: F, rows: Sorted) -> DayReport:
-    """Quarantine, pages and figures are written first, then the gate decides, then the clean partition."""
+    """Quarantine, pages and figures are written first, then the gate decides, then the clean partition.
+
+    Rows that come from quarantine leave it last, when they are clean for certain.
+    """
     store, settings, day = context.store, context.settings.intake, facts.day
     reasons = counted(rows.held.column("reason").to_pylist())
-    write_partition(store, subject.quarantine, day, [rows.held], schema=QUARANTINE, metadata={"reasons": reasons})
+    if not rows.let_in:
+        _write_held(context, subject, day, rows, reasons)
     frame = subject.frame(rows.clean, facts)
     suite = subject.suite(context, trailing_week(store, subject.clean, day), frame.num_rows)
     spark = context.settings.spark if on_spark(settings, frame.num_rows) else None
@@ -161,27 +176,32 @@ def _settle(context: StageContext, subject: Subject[F], facts: F, rows: Sorted) 
     own = subject.figures(rows.clean, facts)
     metadata = {**rows.metadata, "quarantined": reasons, **own, "suite": version_of(subject.name)}
     write_partition(store, subject.clean, day, [rows.clean], schema=subject.schema, metadata=metadata)
-    context.say(f"{day}: {rows.clean.num_rows} of {rows.raw_rows} {subject.name} clean, {rows.held.num_rows} in quarantine "
-                f"{reasons or ''}")  # fmt: skip
-    warnings = [f"{finding.label}: {finding.observed}" for finding in findings if not finding.success]
-    warnings += [*remarks, *[anomaly.in_words() for anomaly in anomalies if anomaly.verdict == WARNING]]
+    if rows.let_in:
+        _write_held(context, subject, day, rows, reasons)
+    clean = f"{rows.clean.num_rows} of {rows.raw_rows} {subject.name} clean"
+    context.say(f"{day}: {clean}, {rows.held.num_rows} in quarantine {reasons or ''}")
+    warnings = [
+        *[f"{finding.label}: {finding.observed}" for finding in findings if not finding.success],
+        *remarks,
+        *[anomaly.in_words() for anomaly in anomalies if anomaly.verdict == WARNING],
+    ]
     for remark in [*subject.remarks(facts), *warnings]:
         context.say(f"{day}: {remark}")
+    charged = _charged(subject, reasons, rows) / max(rows.raw_rows, 1)
+    passed = {"passed": sum(finding.success for finding in findings), "of": len(findings)}
+    more = {"quarantined_share": round(charged, 6), "expectations": passed, "warnings": warnings}
     return DayReport(
         day=day,
         raw_rows=rows.raw_rows,
         clean_rows=rows.clean.num_rows,
         quarantined=reasons,
         docs=docs,
-        figures={
-            **own,
-            **subject.said(facts),
-            **rows.said,
-            "quarantined_share": round(_charged(subject, reasons, rows) / max(rows.raw_rows, 1), 6),
-            "expectations": {"passed": sum(finding.success for finding in findings), "of": len(findings)},
-            "warnings": warnings,
-        },
+        figures={**own, **subject.said(facts), **rows.said, **more},
     )
+
+
+def _write_held(context: StageContext, subject: Subject[F], day: date, rows: Sorted, reasons: dict[str, int]) -> None:
+    write_partition(context.store, subject.quarantine, day, [rows.held], schema=QUARANTINE, metadata={"reasons": reasons})
 
 
 def _pass_gate(

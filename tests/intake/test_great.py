@@ -57,21 +57,21 @@ def impressions(rows: int = 300) -> pa.Table:
 
 
 @pytest.mark.slow
-def test_both_engines_find_the_same(store):
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("name", ["impressions", "items"])
+def test_both_engines_find_the_same(store, name):
     spark = SparkSettings(master="local[1]", shuffle_partitions=1, driver_memory="1g")
-    suites = {
-        "items": (catalogue(), item_suite(SETTINGS, [])),
-        "impressions": (impressions(), impression_suite(SETTINGS, [], 300)),
-    }
-    for name, (table, suite) in suites.items():
-        small, _ = run_suite(store, name, DAY, table, suite, version=1)
-        large, _ = run_suite(store, name, DAY, table, suite, version=1, spark=spark)
-        assert [(one.label, one.column, one.success) for one in large] == [
-            (one.label, one.column, one.success) for one in small
-        ]
-        assert 2 < sum(not one.success for one in small) < len(small)
-        counts = [[re.match(r"\d+", one.observed) for one in found if not one.success] for found in (small, large)]
-        assert [match and match[0] for match in counts[0]] == [match and match[0] for match in counts[1]]
+    table = catalogue() if name == "items" else impressions()
+
+    def suite():
+        return item_suite(SETTINGS, []) if name == "items" else impression_suite(SETTINGS, [], 300)
+
+    small, _ = run_suite(store, name, DAY, table, suite(), version=1)
+    large, _ = run_suite(store, name, DAY, table, suite(), version=1, spark=spark)
+    assert [(one.label, one.column, one.success) for one in large] == [(one.label, one.column, one.success) for one in small]
+    assert 2 < sum(not one.success for one in small) < len(small)
+    counts = [[re.match(r"\d+", one.observed) for one in found if not one.success] for found in (small, large)]
+    assert [match and match[0] for match in counts[0]] == [match and match[0] for match in counts[1]]
 
 
 def test_pages_load_nothing_from_elsewhere(store):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from icg_tasks.contracts.errors import DataMissing, SettingsError
+from icg_tasks.contracts.errors import DataMissing, GateRefused, SettingsError
 from icg_tasks.intake import requeue, validate_impressions, validate_items
 from icg_tasks.lake.partitions import find_partition, read_partition
 
@@ -108,3 +108,11 @@ def test_what_makes_no_sense_is_refused(context, platform, store, day):
         requeue.run(context("requeue", day, rule="bad_luck"))
     with pytest.raises(DataMissing, match="validate-impressions"):
         requeue.run(context("requeue", day))
+
+
+def test_rows_that_would_spoil_the_day_stay_where_they_are(context, platform, store, day):
+    validate_impressions.run(context(STAGE, day, ROOM))
+    before = stands(store)
+    with pytest.raises(GateRefused, match="click rate"):
+        requeue.run(context("requeue", day, ROOM, WIDER, "intake.max_click_rate=0.01", "intake.min_click_rate=0.001"))
+    assert stands(store) == before

@@ -7,7 +7,7 @@ the wrong type, a missing column or bytes of another encoding are errors that na
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow import csv
@@ -49,19 +49,8 @@ def read_batches(
     rows = 0
     try:
         with file.path.open("rb") as raw:
-            reader = csv.open_csv(
-                pa.PythonFile(_Listening(raw, on_bytes, file.double, file.delimiter.encode()), mode="r"),
-                read_options=csv.ReadOptions(
-                    block_size=_BLOCK_BYTES, encoding=file.encoding, column_names=list(file.names) or None, use_threads=False
-                ),
-                parse_options=csv.ParseOptions(
-                    delimiter=file.delimiter,
-                    quote_char='"' if file.quoted else False,
-                    newlines_in_values=file.lines_in_values,
-                    invalid_row_handler=left_out,
-                ),
-                convert_options=csv.ConvertOptions(include_columns=list(columns), column_types=dict(columns)),
-            )
+            listening = _Listening(raw, on_bytes, file.double, file.delimiter.encode())
+            reader = csv.open_csv(pa.PythonFile(listening, mode="r"), **_options(file, columns, left_out))
             for batch in reader:
                 rows += batch.num_rows
                 yield batch
@@ -75,6 +64,21 @@ def read_batches(
         raise DataCorrupt(
             f"{file.path}: {file.bad_rows[0]} lines beside {rows} good ones have another number of fields; get the file again"
         )
+
+
+def _options(file: TextFile, columns: Mapping[str, pa.DataType], left_out: Callable[[csv.InvalidRow], str]) -> dict[str, Any]:
+    return {
+        "read_options": csv.ReadOptions(
+            block_size=_BLOCK_BYTES, encoding=file.encoding, column_names=list(file.names) or None, use_threads=False
+        ),
+        "parse_options": csv.ParseOptions(
+            delimiter=file.delimiter,
+            quote_char='"' if file.quoted else False,
+            newlines_in_values=file.lines_in_values,
+            invalid_row_handler=left_out,
+        ),
+        "convert_options": csv.ConvertOptions(include_columns=list(columns), column_types=dict(columns)),
+    }
 
 
 def header_of(path: Path) -> list[str]:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.contracts.schemas import RAW_IMPRESSIONS
 from icg_tasks.intake.impression_rules import surface_names
+from icg_tasks.intake.windows import day_start_ms
 
 SURFACE = "home"
 SEED = 1
@@ -82,14 +84,14 @@ def _day_table(
     rows: pd.DataFrame, day: date, prefix: str, user_name: Callable[[Any], str], item_name: Callable[[Any], str]
 ) -> pa.Table:
     rows = rows.sort_values(["second", "user", "item"], kind="stable")
-    shown = pd.Timestamp(day) + pd.to_timedelta((rows["second"] * 1000).astype(np.int64), unit="ms")
+    shown = day_start_ms(day) + (rows["second"].to_numpy() * 1000).astype(np.int64)
     count = len(rows)
     return pa.table(
         {
             "impression_id": [f"{prefix.replace('*', day.isoformat())}-{number:06d}" for number in range(count)],
-            "user_id": [user_name(user) for user in rows["user"]],
-            "item_id": [item_name(item) for item in rows["item"]],
-            "shown_at": [moment.isoformat(timespec="milliseconds") + "Z" for moment in shown],
+            "user_id": _names(rows["user"], user_name),
+            "item_id": _names(rows["item"], item_name),
+            "shown_at": pc.strftime(pa.array(shown, pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%SZ"),
             "surface": [SURFACE] * count,
             "position": np.zeros(count, dtype=np.int64),
             "cover_id": pa.nulls(count, pa.string()),
@@ -99,6 +101,12 @@ def _day_table(
         },
         schema=RAW_IMPRESSIONS,
     )
+
+
+def _names(values: pd.Series, name: Callable[[Any], str]) -> pa.Array:
+    """The name of each value; each distinct one is named once."""
+    codes, distinct = pd.factorize(values)
+    return pa.array([name(value) for value in distinct], pa.string()).take(pa.array(codes))
 
 
 def file_sha256(path: Path) -> str:

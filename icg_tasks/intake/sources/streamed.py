@@ -27,8 +27,8 @@ from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.intake.sources.laid_out import SEED, Floats, Whole, day_tables, generator_of, places
 from icg_tasks.intake.sources.outside import Part
 
-BUCKET_EVENTS = 1_000_000
-_MAX_BUCKETS = 256
+BUCKET_EVENTS = 250_000
+_MAX_BUCKETS = 512  # files open at once
 _HOUR = 3_600
 _MILLISECONDS_FROM = 100_000_000_000  # timestamps from here on count milliseconds
 _DRAWS = 16

@@ -33,18 +33,7 @@ def timed_data(
 ) -> OutsideData:
     """Days, parts and provenance of events on the ``listed`` items; raises DataCorrupt where none is left."""
     names = sorted(item.name for item in listed)
-    said: dict[str, Any] = {
-        "source": source,
-        "first_day": days[0].isoformat(),
-        "last_day": days[-1].isoformat(),
-        "files_sha256": {path.name: file_sha256(path) for path in files},
-        "seed": SEED,
-        "non_clicks_per_click": settings.intake.non_clicks_per_click,
-        "user_share": settings.intake.user_share,
-        "items_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
-        "method": METHOD,
-        "attribution": attribution,
-    }
+    said = _provenance(source, settings, days, files, names, attribution)
     events = Events(
         source=source,
         read=read,
@@ -65,3 +54,21 @@ def timed_data(
         attribution=attribution,
         counts=counts,
     )
+
+
+def _provenance(
+    source: str, settings: Settings, days: Sequence[date], files: Sequence[Path], names: Sequence[str], attribution: str
+) -> dict[str, Any]:
+    """Everything that the rows follow from."""
+    return {
+        "source": source,
+        "first_day": days[0].isoformat(),
+        "last_day": days[-1].isoformat(),
+        "files_sha256": {path.name: file_sha256(path) for path in files},
+        "seed": SEED,
+        "non_clicks_per_click": settings.intake.non_clicks_per_click,
+        "user_share": settings.intake.user_share,
+        "items_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "method": METHOD,
+        "attribution": attribution,
+    }
