@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from datetime import date, timedelta
 
@@ -12,6 +13,7 @@ from icg_tasks.contracts import partitions, schemas
 from icg_tasks.contracts.errors import EXIT_REFUSED
 from icg_tasks.contracts.stages import DAY_IN_ORDER
 from icg_tasks.lake.partitions import find_partition, read_partition, write_partition
+from tests.intake.scanning import readable_bytes
 
 DAY = date(2026, 3, 10)
 ARMS = {
@@ -50,6 +52,24 @@ def test_no_raw_user_id_is_found_downstream(ended_day):
         found = set(read_partition(world.store, dataset, DAY)["user_id"].to_pylist())
         assert found.isdisjoint(raw)
         assert all(len(user) == 32 for user in found)
+
+
+def test_no_byte_outside_raw_tells_a_raw_id_and_no_users_row_leaves_the_features(ended_day):
+    world, _ = ended_day
+    raw = sorted(set(read_partition(world.store, partitions.IMPRESSIONS_RAW, DAY)["user_id"].to_pylist()) - {None})
+    names = sorted(set(read_partition(world.store, partitions.USERS, DAY)["user_id"].to_pylist()))
+    told = re.compile(rb"\bu-\d{7}")
+    assert sum(told.fullmatch(name.encode()) is not None for name in raw) > 50
+    inside = ("clean/impressions", "quarantine/impressions", "features/user")
+    looked = 0
+    for key, data in readable_bytes(world.store, "raw/"):
+        looked += 1
+        assert told.search(data) is None, key
+        if not key.startswith(inside):
+            assert not any(name.encode() in data for name in names[::20]), key
+            if "/indexes/" not in key:  # readers must find a user's segment: a keyed hash in binary, nothing more
+                assert not any(bytes.fromhex(name) in data for name in names[::20]), key
+    assert looked > 100
 
 
 def test_malformed_rows_lie_in_quarantine_with_reasons_and_the_day_went_on(ended_day):
