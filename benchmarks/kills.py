@@ -143,7 +143,9 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     killed, looks, wrong = kill_rounds(arguments.rounds, arguments.seed)
+    too_late = killed.pop("none", 0)
     rows = [f"| killed in {stage} | {count} |" for stage, count in sorted(killed.items())]
+    rows += [f"| too late: all of it was over | {too_late} |"]
     rows += [
         f"| looks of the readers, each at a whole day | {looks:,} |",
         f"| faults: torn, lost, orphaned, other bytes | {len(wrong)} |",
