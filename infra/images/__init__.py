@@ -1,0 +1,1 @@
+"""Images: which there are, and the commands that build them."""
