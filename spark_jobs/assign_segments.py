@@ -8,7 +8,7 @@ unpersonalised covers. Knows where data lies; the work is icg_tasks.features.seg
 
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ if __name__ == "__main__":  # spark-submit puts this folder on the path, not the
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sql
 
 from icg_tasks.cli import main as icg
@@ -26,13 +26,13 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts import schemas
 from icg_tasks.contracts.errors import DataMissing, GateRefused
 from icg_tasks.contracts.stages import ASSIGN_SEGMENTS, StageOutcome
-from icg_tasks.features.clustering import Floats, Ints, k_means, merged_groups, taste_space
+from icg_tasks.features.clustering import Floats, Ints, merged_groups
 from icg_tasks.features.exact_sums import vector_matrix
 from icg_tasks.features.matching import Former, Match, match_segments, nobody
-from icg_tasks.features.segment_profiles import Profile, segment_profiles
+from icg_tasks.features.segment_profiles import Profile, segment_profiles, segment_rows
+from icg_tasks.features.segment_search import Sample, find_grouping, former_groups
 from icg_tasks.features.segments import (
     UNASSIGNED,
-    Grouping,
     group_sums,
     grouped_users,
     mean_vectors,
@@ -67,6 +67,7 @@ class _Groups:
     numbers: list[int]
     sizes_K: Ints
     centroids_KV: Floats
+    agreement: dict[int, float] = field(default_factory=dict)
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -76,18 +77,18 @@ def run(context: StageContext) -> StageOutcome:
     with spark_session(context.settings.spark, context.stage) as spark:
         groups = _find_groups(context, spark, users, items)
         context.say(f"{len(groups.numbers)} groups of {int(groups.sizes_K.sum())} users")
-        matches, next_number = _named(context, spark, groups, users)
+        matches, next_number, stayed = _named(context, spark, groups, users)
         names = {number: match.segment_id for number, match in zip(groups.numbers, matches, strict=True)}
         members, written = _write_members(context, spark, groups.grouped, names)
         context.stop.check()
         described = _described(context, spark, members, items)
         context.say("traffic and history of each segment found")
-    rows = _segment_rows(groups, matches, described)
+    rows = segment_rows(groups.sizes_K, groups.centroids_KV, matches, described)
     metadata = {"encoder": users.metadata["encoder"], "width": users.metadata["width"], "next_number": next_number}
     table = pa.Table.from_pylist(rows, schema=schemas.SEGMENTS)
     write_partition(context.store, keys.SEGMENTS, context.run_date, [table], schema=schemas.SEGMENTS, metadata=metadata)
     shutil.rmtree(context.scratch("download"), ignore_errors=True)
-    return _outcome(context, rows, written)
+    return _outcome(context, rows, written, {"users_who_stayed": stayed, "agreement_by_count": groups.agreement})
 
 
 def _needed(context: StageContext, dataset: str, stage: str) -> Partition:
@@ -107,29 +108,28 @@ def _find_groups(context: StageContext, spark: SparkSession, users: Partition, i
     width = int(users.metadata["width"])
     frame = _read(context, spark, [users], _USERS).drop(DAY)
     known = frame.where(sql.col("weight") >= settings.min_user_weight)
-    sample = sample_by_hash(known, "user_id", settings.kmeans_sample_users / users.rows).toArrow().sort_by("user_id")
-    count = min(settings.num_segments, len(sample) // max(settings.min_segment_users, 1))
-    if count < 1:
+    share = min(1.0, settings.kmeans_sample_users / users.rows)
+    sample = sample_by_hash(known, "user_id", share).toArrow().sort_by("user_id").combine_chunks()
+    most = int(len(sample) / share) // max(settings.min_segment_users, 1)
+    if most < 1:
         raise GateRefused(
             f"{len(sample)} users have clicks enough to tell their taste (weight {settings.min_user_weight} or more), "
             f"a segment needs {settings.min_segment_users}; wait for more days of logs, or lower features.min_segment_users"
         )
-    vectors_NV, weight_N = vector_matrix(sample["vector"], width), sample["weight"].to_numpy()
     item_rows = sample_by_hash(_read(context, spark, [items], _ITEMS), "item_id", _MAX_SAMPLE_ITEMS / items.rows)
-    items_IV = vector_matrix(item_rows.toArrow().sort_by("item_id")["vector"], width)
-    prior = float(users.metadata["prior_weight"])
-    space = taste_space(items_IV, vectors_NV, weight_N, prior_weight=prior, dimensions=min(settings.kmeans_dimensions, width))
-    centres_KD = k_means(
-        space.points(vectors_NV, weight_N),
-        weight_N,
-        count,
-        seed=settings.kmeans_seed,
-        starts=settings.kmeans_starts,
-        max_iterations=settings.kmeans_max_iterations,
-        former_N=_former_groups(context, sample["user_id"].to_pylist()),
+    grouping, agreement = find_grouping(
+        Sample(
+            vectors_NV=vector_matrix(sample["vector"], width),
+            weight_N=sample["weight"].to_numpy(),
+            former_N=former_groups(context.store, context.run_date, sample["user_id"].combine_chunks()),
+            items_IV=vector_matrix(item_rows.toArrow().sort_by("item_id")["vector"], width),
+            prior_weight=float(users.metadata["prior_weight"]),
+        ),
+        most,
+        settings,
     )
-    grouping = Grouping(space=space, centres_KD=centres_KD, min_weight=settings.min_user_weight)
-    return _merged(context, grouped_users(frame, grouping, width).persist(), centres_KD, width)
+    grouped = grouped_users(frame, grouping, width).persist()
+    return replace(_merged(context, grouped, grouping.centres_KD, width), agreement=agreement)
 
 
 def _merged(context: StageContext, grouped: DataFrame, centres_KD: Floats, width: int) -> _Groups:
@@ -137,38 +137,30 @@ def _merged(context: StageContext, grouped: DataFrame, centres_KD: Floats, width
     counts = {row["group"]: row["count"] for row in grouped.groupBy("group").count().collect()}
     sizes = np.array([counts.get(number, 0) for number in range(len(centres_KD))], dtype=np.int64)
     home_K = merged_groups(sizes, centres_KD, context.settings.features.min_segment_users)
-    home = sql.lit(UNASSIGNED)
-    for number, target in enumerate(home_K.tolist()):
-        home = sql.when(sql.col("group") == number, sql.lit(target)).otherwise(home)
-    merged = grouped.withColumn("group", home.cast("int"))
+    merged = grouped.withColumn("group", _looked_up(home_K.tolist(), sql.lit(UNASSIGNED)).cast("int"))
     numbers, sizes_K, centroids_KV = mean_vectors(
         group_sums(merged, width, context.settings.spark.shuffle_partitions).toArrow()
     )
     return _Groups(grouped=merged, numbers=numbers, sizes_K=sizes_K, centroids_KV=centroids_KV)
 
 
-def _former_groups(context: StageContext, user_ids: list[str]) -> Ints | None:
-    """The former segment of each user as a number, -1 without one; None where there are no former segments."""
-    day = latest_partition_before(context.store, keys.USER_SEGMENTS, context.run_date)
-    if day is None:
-        return None
-    table = read_partition(context.store, keys.USER_SEGMENTS, day).sort_by("user_id")
-    wanted = dict.fromkeys(user_ids)
-    found = {
-        user: name
-        for user, name in zip(*table.to_pydict().values(), strict=True)
-        if user in wanted and name != schemas.EVERYONE
-    }
-    number = {name: row for row, name in enumerate(sorted(set(found.values())))}
-    return np.array([number[found[user]] if user in found else -1 for user in user_ids], dtype=np.int64)
+def _looked_up(values: list[Any], otherwise: Column) -> Column:
+    """The value at a row's group number, or the other one for those without a group."""
+    known = (sql.col("group") >= 0) & (sql.col("group") < len(values))
+    place = sql.when(known, sql.col("group")).otherwise(sql.lit(0)) + 1
+    found = sql.element_at(sql.array(*(sql.lit(value) for value in values)), place)
+    return sql.when(known, found).otherwise(otherwise)
 
 
-def _named(context: StageContext, spark: SparkSession, groups: _Groups, users: Partition) -> tuple[list[Match], int]:
+def _named(
+    context: StageContext, spark: SparkSession, groups: _Groups, users: Partition
+) -> tuple[list[Match], int, float | None]:
+    """Names of the groups, the next free number, and the share of users with a segment on both days who kept its name."""
     day = latest_partition_before(context.store, keys.SEGMENTS, context.run_date)
     members = find_partition(context.store, keys.USER_SEGMENTS, day) if day is not None else None
     if day is None or members is None:
         shared = np.zeros((len(groups.numbers), 0), dtype=np.int64)
-        return match_segments(groups.sizes_K, groups.centroids_KV, shared, nobody(groups.centroids_KV.shape[1]))
+        return *match_segments(groups.sizes_K, groups.centroids_KV, shared, nobody(groups.centroids_KV.shape[1])), None
     metadata = (find_partition(context.store, keys.SEGMENTS, day) or users).metadata
     table = read_partition(context.store, keys.SEGMENTS, day).sort_by("segment_id")
     names = table["segment_id"].to_pylist()
@@ -184,15 +176,18 @@ def _named(context: StageContext, spark: SparkSession, groups: _Groups, users: P
     for row in shared_users(groups.grouped, before).collect():
         if row["group"] in groups.numbers and row["segment_id"] in names:
             shared[groups.numbers.index(row["group"]), names.index(row["segment_id"])] = row["users"]
-    return match_segments(groups.sizes_K, groups.centroids_KV, shared, former)
+    matches, number = match_segments(groups.sizes_K, groups.centroids_KV, shared, former)
+    kept = sum(
+        int(shared[row, names.index(match.matched_from)]) for row, match in enumerate(matches) if match.matched_from is not None
+    )
+    return matches, number, kept / int(shared.sum()) if shared.any() else None
 
 
 def _write_members(
     context: StageContext, spark: SparkSession, grouped: DataFrame, names: dict[int, str]
 ) -> tuple[DataFrame, Partition]:
-    name = sql.lit(schemas.EVERYONE)
-    for number, segment_id in names.items():
-        name = sql.when(sql.col("group") == number, sql.lit(segment_id)).otherwise(name)
+    listed = [names.get(number, schemas.EVERYONE) for number in range(max(names, default=0) + 1)]
+    name = _looked_up(listed, sql.lit(schemas.EVERYONE))
     everyone = grouped.select(sql.lit(context.run_date.isoformat()).alias(DAY), "user_id", name.alias("segment_id"))
     frame = bucketed(everyone, "user_id", context.settings.spark.shuffle_partitions)
     days = {context.run_date: {"segments": len(names)}}
@@ -219,31 +214,14 @@ def _described(context: StageContext, spark: SparkSession, members: DataFrame, i
     )
 
 
-def _segment_rows(groups: _Groups, matches: list[Match], described: dict[str, Profile]) -> list[dict[str, Any]]:
-    nothing = Profile(expected_traffic=0.0, top_items=[], history=[])
-    rows = [
-        {
-            "segment_id": match.segment_id,
-            "size": int(size),
-            "centroid": centroid.astype(np.float32),
-            "matched_from": match.matched_from,
-            "drift": None if match.drift is None else round(match.drift, 9),
-            **asdict(described.get(match.segment_id, nothing)),
-        }
-        for match, size, centroid in zip(matches, groups.sizes_K, groups.centroids_KV, strict=True)
-    ]
-    for rank, row in enumerate(sorted(rows, key=lambda row: (-row["expected_traffic"], row["segment_id"]))):
-        row["rank"] = rank
-    return sorted(rows, key=lambda row: str(row["segment_id"]))
-
-
-def _outcome(context: StageContext, rows: list[dict[str, Any]], members: Partition) -> StageOutcome:
+def _outcome(context: StageContext, rows: list[dict[str, Any]], members: Partition, more: dict[str, Any]) -> StageOutcome:
     placed = sum(row["size"] for row in rows)
     drifts = [row["drift"] for row in rows if row["drift"] is not None]
     figures = {
         "sizes": {row["segment_id"]: row["size"] for row in rows},
         "expected_traffic": {row["segment_id"]: row["expected_traffic"] for row in rows},
         "max_drift": max(drifts, default=None),
+        **more,
     }
     counts = {"users": members.rows, "users_in_segments": placed, "segments": len(rows), "kept_names": len(drifts)}
     outputs = [keys.partition_prefix(dataset, context.run_date) for dataset in (keys.SEGMENTS, keys.USER_SEGMENTS)]

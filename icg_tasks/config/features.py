@@ -26,6 +26,8 @@ class FeatureSettings:
     carry_window: bool = False  # keep each day's window sums, so that a day adds itself to yesterday's instead of all days
     events: EventSettings = field(default_factory=EventSettings)
     num_segments: int = 12
+    segment_counts: str = ""  # counts to choose among instead, such as 6,8,12: the most that agree when looked for twice
+    min_segment_agreement: float = 0.6  # of two halves of the users, above chance, for a count to be chosen
     min_segment_users: int = 50
     num_top_segments: int = 6
     history_length: int = 8

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 RIDGE = 0.01
 """Share of the covers' widest variance below which a direction is taken for noise of the encoder and not blown up."""
 _TINY = 1e-12
+_MAX_DISTANCES = 1 << 23
+"""Distances of points to centres that are held at once: 64 MiB."""
 _KEEP_FORMER = 0.02
 """Yesterday's groups go on unless a fresh start costs less by this share."""
 
@@ -78,7 +80,11 @@ def assign(points_ND: Floats, centres_KD: Floats) -> Ints:
     >>> assign(np.array([[0.0, 1.0], [1.0, 0.1]]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
     [1, 0]
     """
-    return np.asarray((np.square(centres_KD).sum(axis=1) - 2.0 * points_ND @ centres_KD.T).argmin(axis=1), dtype=np.int64)
+    length_K = np.square(centres_KD).sum(axis=1)
+    rows = max(1, _MAX_DISTANCES // max(len(centres_KD), 1))
+    if len(points_ND) <= rows:
+        return np.asarray((length_K - 2.0 * points_ND @ centres_KD.T).argmin(axis=1), dtype=np.int64)
+    return np.concatenate([assign(points_ND[start : start + rows], centres_KD) for start in range(0, len(points_ND), rows)])
 
 
 def k_means(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from icg_tasks.config.features import EventSettings
 from icg_tasks.contracts.errors import SettingsError
-from icg_tasks.features.exact_sums import WEIGHT_BITS, Ints
+from icg_tasks.features.exact_sums import WEIGHT_BITS, Ints, numbers_of
 
 RATE_PRIOR_IMPRESSIONS = 100.0
 """A place's rate is pulled towards the day's overall rate as if by this much importance."""
@@ -128,11 +128,11 @@ def _reward(table: pa.Table, events: EventSettings) -> Floats:
 
 
 def _clicks(table: pa.Table) -> Ints:
-    return np.asarray(table["clicked"].fill_null(False).cast(pa.int8()).to_numpy(), dtype=np.int64)
+    return numbers_of(table["clicked"], 0)
 
 
 def _positions(table: pa.Table) -> Ints:
-    return np.asarray(table["position"].cast(pa.int64()).fill_null(-1).to_numpy(), dtype=np.int64)
+    return numbers_of(table["position"], -1)
 
 
 def _places(table: pa.Table) -> tuple[list[Place], NDArray[np.intp]]:
@@ -142,7 +142,7 @@ def _places(table: pa.Table) -> tuple[list[Place], NDArray[np.intp]]:
         surfaces = pa.array([], pa.string())
     encoded = surfaces if pa.types.is_dictionary(surfaces.type) else pc.dictionary_encode(surfaces)
     names = [*(name or "" for name in encoded.dictionary.to_pylist()), ""]
-    surface_N = encoded.indices.fill_null(len(names) - 1).to_numpy().astype(np.int64)
+    surface_N = numbers_of(encoded.indices, len(names) - 1)
     position_N = _positions(table)
     low, high = int(position_N.min(initial=0)), int(position_N.max(initial=0))
     width = high - low + 1

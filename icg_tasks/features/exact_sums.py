@@ -41,6 +41,27 @@ def fixed_point(values: NDArray[np.floating], bits: int) -> Ints:
     return np.rint(np.asarray(values, dtype=np.float64) * 2.0**bits).astype(np.int64)
 
 
+def numbers_of(column: pa.Array | pa.ChunkedArray, otherwise: int) -> Ints:
+    """A column of whole numbers (or booleans), nulls as ``otherwise``.
+
+    Read from the buffer: ``fill_null`` and ``to_numpy`` would make pyarrow import pandas first.
+
+    >>> numbers_of(pa.array([3, None, 1], pa.int32()), -1).tolist()
+    [3, -1, 1]
+    """
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(whole, pa.ChunkedArray):  # of an empty table
+        return np.zeros(0, dtype=np.int64)
+    if pa.types.is_boolean(whole.type):
+        whole = whole.cast(pa.int8())
+    if len(whole) == 0:
+        return np.zeros(0, dtype=np.int64)
+    values = np.frombuffer(whole.buffers()[1], dtype=whole.type.to_pandas_dtype())[whole.offset : whole.offset + len(whole)]
+    if whole.null_count == 0:
+        return values.astype(np.int64)
+    return np.where(whole.is_valid().to_numpy(zero_copy_only=False), values, otherwise).astype(np.int64)
+
+
 def list_column(batch: pa.RecordBatch, name: str, width: int) -> NDArray[np.float32]:
     """A column of vectors as a matrix [N, width]; rows that are null become zeros. ValueError on another width."""
     column = batch.column(name)

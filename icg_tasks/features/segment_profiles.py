@@ -5,7 +5,7 @@ beyond ``ds``. Legend: I items, V vector width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sql
 
 from icg_tasks.features.exact_sums import WEIGHT_BITS, vector_matrix
+from icg_tasks.features.matching import Floats, Ints, Match
 from icg_tasks.features.spark_partitions import DAY
 
 TRAFFIC_PRIOR = 20.0
@@ -76,6 +77,27 @@ def segment_profiles(
         )
         for row in traffic
     }
+
+
+def segment_rows(
+    sizes_K: Ints, centroids_KV: Floats, matches: list[Match], described: Mapping[str, Profile]
+) -> list[dict[str, Any]]:
+    """Rows of SEGMENTS, by id: groups with their names and profiles, ranked by traffic."""
+    nothing = Profile(expected_traffic=0.0, top_items=[], history=[])
+    rows = [
+        {
+            "segment_id": match.segment_id,
+            "size": int(size),
+            "centroid": centroid.astype(np.float32),
+            "matched_from": match.matched_from,
+            "drift": None if match.drift is None else round(match.drift, 9),
+            **asdict(described.get(match.segment_id, nothing)),
+        }
+        for match, size, centroid in zip(matches, sizes_K, centroids_KV, strict=True)
+    ]
+    for rank, row in enumerate(sorted(rows, key=lambda row: (-row["expected_traffic"], row["segment_id"]))):
+        row["rank"] = rank
+    return sorted(rows, key=lambda row: str(row["segment_id"]))
 
 
 def segment_items(residuals: DataFrame, members: DataFrame, decay: Mapping[str, float]) -> DataFrame:

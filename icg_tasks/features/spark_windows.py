@@ -94,7 +94,7 @@ class _WindowTask:
         for start in range(0, len(window), _PIECE_ROWS):
             piece = window.slice(start, _PIECE_ROWS)
             users, norm = unscaled_users(piece, self.width, self.scale, self.run_date, self.prior_weight)
-            counts = [sum(users[name].to_pylist()) for name in ("impressions", "clicks")]
+            counts = [int(users[name].to_numpy().sum()) for name in ("impressions", "clicks")]
             block = packed(users.combine_chunks().to_batches()[0])
             row = [bucket, len(users), *counts, norm, block, written if start == 0 else ""]
             yield pa.RecordBatch.from_pylist([dict(zip(_VECTORS.names, row, strict=True))], schema=_VECTORS)

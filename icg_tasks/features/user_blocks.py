@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from icg_tasks.config.features import EventSettings
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.features.event_weights import Place, columns_needed, weigh
-from icg_tasks.features.exact_sums import Ints
+from icg_tasks.features.exact_sums import Ints, numbers_of
 from icg_tasks.features.spark_hash import bucket_of
 from icg_tasks.features.vector_files import VectorFile
 
@@ -116,8 +116,7 @@ def codes_of(column: pa.ChunkedArray) -> tuple[pa.StringArray, Ints]:
     if isinstance(whole, pa.ChunkedArray):
         return pa.array([], pa.string()), np.zeros(0, dtype=np.int64)
     encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return encoded.dictionary.cast(pa.string()), np.asarray(numbers, dtype=np.int64)
+    return encoded.dictionary.cast(pa.string()), numbers_of(encoded.indices, -1)
 
 
 def unpacked(block: bytes | pa.Buffer) -> pa.Table:

@@ -19,7 +19,7 @@ from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 
 from icg_tasks.contracts.errors import DataCorrupt
-from icg_tasks.features.exact_sums import Ints, vector_matrix
+from icg_tasks.features.exact_sums import Ints, numbers_of, vector_matrix
 from icg_tasks.features.spark_session import is_local
 from icg_tasks.lake.partitions import Partition, read_partition_file
 from icg_tasks.lake.store import ObjectStore
@@ -39,7 +39,7 @@ class VectorFile:
     def numbers(self, ids: pa.StringArray) -> Ints:
         """The row of each id, -1 where there is none."""
         found = pc.index_in(ids, value_set=_ids(self._path("ids")))
-        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+        return numbers_of(found, -1)
 
     def vectors(self, numbers: Ints, columns: slice) -> NDArray[np.float32]:
         """These rows and columns of the matrix [len(numbers), …]."""
