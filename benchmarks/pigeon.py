@@ -72,6 +72,7 @@ class Bench:
     ground: Ground
     shown: HeldOut
     keep: Path
+    covers: list[Covers] = field(default_factory=list)  # once they are known
 
     @property
     def settings(self) -> PigeonSettings:
@@ -82,8 +83,9 @@ class Bench:
         """A token model without any training of a day, and the day's covers in its codes."""
         backbones = self.ground.context.settings.backbones
         tokens = open_token_model(settings.token_family, settings.token_model, choose_compute(backbones))
-        covers = Covers.of(tokens, together(self.ground.learned, self.ground.aside))
-        atelier = Atelier(tokens=tokens, covers=covers, encoder=self.ground.studio.judges.encoder, settings=settings)
+        if not self.covers:
+            self.covers.append(Covers.of(tokens, together(self.ground.learned, self.ground.aside)))
+        atelier = Atelier(tokens=tokens, covers=self.covers[0], encoder=self.ground.studio.judges.encoder, settings=settings)
         return atelier, Pigeon(tokens, PigeonShape.of(tokens, settings), settings.seed)
 
     def trained(self, learned: dict[str, Any]) -> dict[int, dict[str, Tensor]]:

@@ -30,8 +30,8 @@ from zoo.recipe.workshop import ZOO
 
 KNOWN_MISSES = {
     "language_model.image_subject": 0.04,  # two points short; the adapter stands on its states
-    "token_model.caption_subject": 0.25,  # its training ended while subjects were still getting better
-    "token_model.title_subject": 0.25,
+    "token_model.caption_subject": 0.15,  # its training ended while subjects were still getting better
+    "token_model.title_subject": 0.15,
 }
 """Bars that are missed, and by how much at most."""
 FORBIDDEN = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npy", ".npz", ".h5", ".onnx"}

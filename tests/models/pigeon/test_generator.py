@@ -12,7 +12,7 @@ from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.models.pigeon.atelier import Atelier, Covers
-from icg_tasks.models.pigeon.generator import PigeonGenerator
+from icg_tasks.models.pigeon.generator import PigeonGenerator, Wanted
 from icg_tasks.models.pigeon.model import Pigeon
 from icg_tasks.models.pigeon.pictures import masks_picture
 from icg_tasks.models.pigeon.windows import Windows
@@ -54,6 +54,31 @@ def test_the_same_seed_is_the_same_cover_and_another_history_another(generator: 
     assert torch.equal(found, generator.candidates(item, "A boat", first, seed=7).pixels_RCHW)
     assert not torch.equal(found, generator.candidates(item, "A boat", first, seed=8).pixels_RCHW)
     assert not torch.equal(found, generator.candidates(item, "A boat", second, seed=7).pixels_RCHW)
+
+
+def test_a_batch_of_several_items_and_users_is_as_many_single_runs(generator: PigeonGenerator) -> None:
+    codes = generator.tokens.encode(pictures(2, seed=1))
+    first, second = (generator.history(pictures(5, seed=seed)) for seed in (2, 3))
+    wanted = [
+        Wanted(reference_N=codes[0], title="A boat at dawn", history=first, ratios=[0.0, 0.5, 1.0], seeds=[1, 2, 3]),
+        Wanted(reference_N=codes[0], title="A boat at dawn", history=None, ratios=[0.5], seeds=[4]),
+        Wanted(reference_N=codes[1], title="x", history=second, ratios=[0.2], seeds=[5]),
+    ]
+    together, masks = generator.write(wanted)
+    alone = [generator.write([one])[0] for one in wanted]
+    assert torch.equal(together, torch.cat(alone))
+    assert [mask.reference_BN.sum(dim=1).tolist() for mask in masks] == [[16, 8, 0], [8], [13]]
+    assert len({tuple(row) for row in together.tolist()}) == 5
+
+
+def test_a_lone_candidate_has_the_ratio_of_settings_or_of_its_seed(pigeon: Pigeon, encoder: DualEncoder) -> None:
+    by_seed = PigeonGenerator(pigeon, encoder, PigeonSettings())
+    assert by_seed.ratios([1, 2, 3]) == [0.0, 0.5, 1.0]
+    found = [by_seed.ratios([seed])[0] for seed in range(40)]
+    assert found == [by_seed.ratios([seed])[0] for seed in range(40)]
+    assert 0.0 <= min(found) < 0.2
+    assert 0.8 < max(found) <= 1.0
+    assert PigeonGenerator(pigeon, encoder, PigeonSettings(lone_ratio=0.7)).ratios([5]) == [0.7]
 
 
 def test_nobodys_cover_is_compared_with_the_reference_alone(generator: PigeonGenerator) -> None:
