@@ -131,7 +131,7 @@ def images_at_once(covers: CoverSettings, generation: GenerationSettings, comput
     """Images in a batch on this device; raises SettingsError for none."""
     if generation.cpu_batch_size < 1 or covers.batch_size < 1:
         raise SettingsError(
-            f"generation.cpu_batch_size is {generation.cpu_batch_size}, covers.batch_size {covers.batch_size}; expected 1 up"
+            f"generation.cpu_batch_size is {generation.cpu_batch_size}, covers.batch_size {covers.batch_size}; expected 1 or up"
         )
     return min(covers.batch_size, generation.cpu_batch_size) if compute.device.type == "cpu" else covers.batch_size
 
