@@ -33,14 +33,18 @@ def done_by_cluster(pod: Any, container: str) -> str | None:
     return _disrupted(pod.status) or _stopped(pod, container) or _not_started(pod, container)
 
 
-def failed_by_api(error: Exception) -> str | None:
+def failed_by_api(error: Exception, *, pod_was_made: bool) -> str | None:
     """What the cluster's API did to a request, in a few words; None where the request itself is at fault.
+
+    Not found means that a pod which was made is gone, or that the namespace for it never was.
 
     ``error`` is the client's ApiException (with a status), or what its HTTP library raises where nobody answers (without).
     """
     status = getattr(error, "status", None)
     if status is None:
         return f"the cluster's API does not answer: {error}" if type(error).__module__.startswith("urllib3.") else None
+    if status == 404 and pod_was_made:
+        return "the pod is gone"
     if status == 429 or status >= 500 or "exceeded quota" in str(error):
         return f"the cluster's API answered {status}: {getattr(error, 'reason', '')}"
     return None

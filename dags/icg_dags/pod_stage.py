@@ -93,7 +93,7 @@ class StagePod(KubernetesPodOperator):
 
     def _explain(self, context: Any, error: Exception) -> None:
         """Raise what Airflow should make of the end: tried elsewhere, not tried again, or a try used up."""
-        fate = self._fate or failed_by_api(error)
+        fate = self._fate or failed_by_api(error, pod_was_made=self.pod is not None)
         if fate is not None:
             spent = int(context.get("task_reschedule_count") or 0)
             if spent >= INFRASTRUCTURE_RETRIES:

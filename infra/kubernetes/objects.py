@@ -7,7 +7,7 @@ infra/cloud (EKS Pod Identity), so nothing here names an account of a cloud. `py
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from infra.cloud.rights import roles
 from infra.cloud.template import role_name
@@ -28,7 +28,7 @@ def objects() -> list[dict[str, Any]]:
 
 def rendered() -> str:
     """The manifest as the file's text."""
-    return _HEADER + yaml.safe_dump_all(objects(), sort_keys=False, explicit_start=True, width=120)
+    return _HEADER + str(yaml.safe_dump_all(objects(), sort_keys=False, explicit_start=True, width=120))
 
 
 def _meta(name: str, namespace: str = NAMESPACE) -> dict[str, Any]:

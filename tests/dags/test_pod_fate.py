@@ -80,4 +80,10 @@ def test_exit_code_is_the_stages_container_alone():
     ],
 )
 def test_trouble_of_the_clusters_api_is_not_the_stages(error, told):
-    assert (failed_by_api(error) is not None) == told
+    assert (failed_by_api(error, pod_was_made=True) is not None) == told
+
+
+def test_not_found_is_a_lost_pod_only_where_one_was_made():
+    error = ApiException(status=404, reason="Not Found")
+    assert failed_by_api(error, pod_was_made=True) == "the pod is gone"
+    assert failed_by_api(error, pod_was_made=False) is None
