@@ -31,6 +31,7 @@ class PigeonSettings:
     ema_decay: float = 0.98
     max_windows: int = 4_000
     check_windows: int = 16
+    max_loss: float = 0.02  # of both similarities together, that a challenger may lose against its start (low end)
     ratios: int = 11  # of the reference, from 0 to 1: candidates of a cover
     lone_ratio: float = -1.0  # of a cover that is drawn once; below 0: by chance, told by its seed
     stage: int = 2  # whose weights draw: 2, or 1 to leave pairwise alignment out

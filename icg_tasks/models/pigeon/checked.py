@@ -22,6 +22,7 @@ _LEAST = {
     "stage": 1,
     "top_k": 1,
     "pair_min_margin": 0.0,
+    "max_loss": 0.0,
     "guidance": 0.0,
     "memory_limit_gb": 0.0,
 }

@@ -6,9 +6,6 @@ from icg_tasks.models.pigeon.check import Check
 from icg_tasks.models.training import decision
 from icg_tasks.models.training.decision import Decision, outside
 
-MAX_LOSS = 0.02
-"""Score, in cosines, that a challenger may lose against the weights it started from (low end)."""
-
 
 def score(check: Check, settings: PigeonSettings) -> float:
     """What stage 2's checkpoints are chosen by."""
@@ -36,7 +33,7 @@ def decide(best: Check, start: Check, best_step: int, settings: PigeonSettings) 
         best.own_B - best.swapped_B,
         broken_canaries(best, start),
         figure="score",
-        max_loss=MAX_LOSS,
+        max_loss=settings.max_loss,
         found_better=best_step > 0,
         seed=settings.seed,
     )
