@@ -76,13 +76,13 @@ class AdapterSettings:
     num_user_tokens: int = 4
     user_dropout: float = 0.2
     alignment_steps: int = 0  # a warm start needs none
-    search_tastes: int = 192  # user vectors that looks are drawn for before the rewards; 0: no search
+    search_tastes: int = 288  # user vectors that looks are drawn for before the rewards; 0: no search
     search_steps: int = 160  # to learn which of these looks each user would like best
     reward_steps: int = 40
     batch_size: int = 16
     learning_rate: float = 2.5e-4
     denoising_steps: int = 4  # of a sample in training and checks; served covers take covers.steps
-    reward_gradient_steps: int = 4  # of those, the last that carry a gradient
+    reward_gradient_steps: int = 3  # of those, the last that carry a gradient
     preference_weight: float = 2.0
     relevance_weight: float = 0.5
     aesthetic_weight: float = 0.2

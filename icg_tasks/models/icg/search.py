@@ -24,7 +24,7 @@ from icg_tasks.models.icg.adapter import IcgAdapter
 from icg_tasks.models.icg.audience import Audience
 from icg_tasks.models.icg.catalogue import Catalogue
 from icg_tasks.models.icg.objective import of_typical_length
-from icg_tasks.models.icg.proposals import WAYS, propose
+from icg_tasks.models.icg.proposals import WAYS, propose, spread_out
 from icg_tasks.models.icg.studio import Studio
 from icg_tasks.models.preference.model import PreferenceModel
 from icg_tasks.models.rewards.chosen import reward_weights
@@ -34,6 +34,7 @@ from icg_tasks.models.training.processes import Processes
 
 _PREFERENCE = "preference"
 _FIRST_ITEMS, _MORE_ITEMS = 2, 6
+_USERS_SHARE = 2 / 3
 _FINALIST_SHARE = 0.25
 _CHUNK = 16
 _ITEMS, _USERS = 128, 2_048
@@ -107,15 +108,18 @@ class LookSearch:
 
     @torch.no_grad()
     def find(self, items: Catalogue, between: Callable[[], None]) -> Found:
-        """Draw ``adapter.search_tastes`` tastes, those of segments first, then the best quarter on more items.
+        """Draw ``adapter.search_tastes`` tastes, those of segments first, then the best of them on more items.
 
-        ``between`` is called between batches and may raise to stop.
+        Two thirds are what users wish, one third single covers. ``between`` is called between batches and may raise to stop.
         """
         rng = np.random.default_rng([self._settings.seed, _STREAM])
-        segments = self._audience.segments_SV[: max(1, self._settings.search_tastes // WAYS)]
-        drawn = self._audience.draw(max(0, self._settings.search_tastes // WAYS - len(segments)), 0.0, rng)
+        tastes_asked = self._settings.search_tastes
+        asking = max(1, round(_USERS_SHARE * tastes_asked / WAYS))
+        segments = self._audience.segments_SV[:asking]
+        drawn = self._audience.draw(asking - len(segments), 0.0, rng)
         users = torch.from_numpy(np.concatenate([segments, drawn])).to(self._studio.compute.device)
-        tastes = propose(self._studio.judges.taste, items, users)
+        own = propose(self._studio.judges.taste, items, users)
+        tastes = torch.cat([own, spread_out(items, max(0, tastes_asked - len(own))).to(own.device)])
         rows = rng.choice(len(items), size=min(len(items), _FIRST_ITEMS + _MORE_ITEMS), replace=False).tolist()
         seeds = rng.integers(2**62, size=len(rows)).tolist()
         first = self._drawn(tastes, items.part(rows[:_FIRST_ITEMS]), seeds[:_FIRST_ITEMS], between)

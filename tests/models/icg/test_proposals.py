@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import normalize
 
 from icg_tasks.models.icg.catalogue import Catalogue
-from icg_tasks.models.icg.proposals import WAYS, propose
+from icg_tasks.models.icg.proposals import WAYS, propose, spread_out
 from icg_tasks.models.preference.model import PreferenceModel
 from icg_tasks.models.preference.network import PreferenceConfig, PreferenceNetwork
 
@@ -59,3 +59,24 @@ def test_what_is_wished_is_what_clicks_would_add_up_to(catalogue: Catalogue) -> 
     click = images[:, 2]
     added = ((click - click.mean())[:, None] * images).sum(dim=0)
     assert torch.allclose(normalize(added, dim=0), wished[:WIDTH], atol=1e-5)
+
+
+def test_the_best_cover_speaks_for_itself(catalogue: Catalogue) -> None:
+    """Means of many looks need not be a look that any cover has."""
+    users = torch.eye(2 * WIDTH)[2:3]
+    images = torch.from_numpy(catalogue.vectors_NV[:, :WIDTH])
+    best = images[images[:, 2].argmax()] - images.mean(dim=0)
+    last = propose(model(torch.eye(2 * WIDTH)), catalogue, users)[-1]
+    assert torch.allclose(last[:WIDTH], normalize(best, dim=0), atol=1e-5)
+
+
+def test_covers_that_are_spread_out_are_all_unlike(catalogue: Catalogue) -> None:
+    tastes = spread_out(catalogue, 10)
+    assert tastes.shape == (10, 2 * WIDTH)
+    assert (tastes[:, WIDTH:] == 0).all()
+    apart = tastes @ tastes.T - 2 * torch.eye(10)
+    everybody = spread_out(catalogue, COVERS)
+    usual = everybody @ everybody.T - 2 * torch.eye(COVERS)
+    assert apart.max() < usual.max(dim=1).values.median()
+    assert len(spread_out(catalogue, 1_000)) == COVERS
+    assert len(spread_out(catalogue, 0)) == 0
