@@ -88,16 +88,18 @@ def _run(
         source = sources.add_pandas("clean") if engine == "pandas" else sources.add_spark("clean", persist=False)
         batch = source.add_dataframe_asset(dataset).add_batch_definition_whole_dataframe(day.isoformat())
         made = gx.ExpectationSuite(name=dataset, expectations=list(expectations), meta={"version": version})
-        definition = context.validation_definitions.add(
-            gx.ValidationDefinition(name=dataset, data=batch, suite=context.suites.add(made))
-        )
+        suite = context.suites.add(made)
+        places = {expectation.id: place for place, expectation in enumerate(suite.expectations)}
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=dataset, data=batch, suite=suite))
         run_id = RunIdentifier(run_name=day.isoformat(), run_time=datetime.combine(day, time(), UTC))
         result = context.checkpoints.add(gx.Checkpoint(name=dataset, validation_definitions=[definition])).run(
             batch_parameters={"dataframe": frame}, run_id=run_id
         )
         context.build_data_docs()
         index = _keep_docs(store, dataset, day, Path(scratch))
-    return [_finding(entry) for validation in result.run_results.values() for entry in validation.results], index
+    (validation,) = result.run_results.values()
+    ordered = sorted(validation.results, key=lambda entry: places.get(entry.expectation_config.id, len(places)))
+    return [_finding(entry) for entry in ordered], index
 
 
 def _site(folder: Path) -> dict[str, Any]:

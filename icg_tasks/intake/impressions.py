@@ -115,7 +115,7 @@ class Impressions(Subject[CataloguedFacts]):
         shown = clean.column("shown_at").cast(pa.int64()).to_numpy()
         late = (day_start_ms(facts.day) - shown + _DAY_MS - 1) // _DAY_MS
         at = clean.schema.get_field_index("clicked")
-        frame = clean.set_column(at, "clicked", clean.column("clicked").cast(pa.int8()))
+        frame = clean.set_column(at, "clicked", clean.column("clicked").cast(pa.int32()))
         frame = frame.append_column("item_known", pc.is_in(clean.column("item_id"), value_set=facts.items).cast(pa.int8()))
         return frame.append_column("days_late", pa.array(late, pa.int64()))
 

@@ -37,7 +37,7 @@ def catalogue(rows: int = 40) -> pa.Table:
 
 def impressions(rows: int = 300) -> pa.Table:
     rng = np.random.default_rng(5)
-    clicked = (rng.random(rows) < 0.2).astype(np.int8)
+    clicked = (rng.random(rows) < 0.2).astype(np.int32)  # as the frame has it: the mean of bytes is unknown to Spark
     return pa.table(
         {
             "impression_id": [f"i-{number % (rows - 3)}" for number in range(rows)],
