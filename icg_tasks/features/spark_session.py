@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from icg_tasks.config.settings import SparkSettings
@@ -32,7 +32,7 @@ def spark_session(settings: SparkSettings, name: str) -> Iterator[SparkSession]:
 
     Under spark-submit the master is what spark-submit was told. Raises IcgError where Java or Spark fails, with the cause.
     """
-    former = SparkSession.getActiveSession()
+    former = _running()
     session = former
     try:
         session = former or _started(settings, name)
@@ -46,6 +46,14 @@ def spark_session(settings: SparkSettings, name: str) -> Iterator[SparkSession]:
     finally:
         if session is not None and former is None:
             session.stop()
+
+
+def _running() -> SparkSession | None:
+    """The process's session, whichever thread started it."""
+    try:
+        return SparkSession.active()
+    except PySparkRuntimeError:
+        return None
 
 
 def is_local(session: SparkSession) -> bool:
