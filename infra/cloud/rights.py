@@ -69,8 +69,8 @@ RIGHTS: dict[str, Rights] = {
         deletes=(f"{keys.COVER_SHARDS}/", "covers/states/"),
     ),
     stages.PUBLISH_COVERS: Rights(
-        reads=(*_LEARNT_FROM, *_COVERS),
-        writes=("covers/v1/", f"{keys.COVER_FEATURES}/"),
+        reads=(*_LEARNT_FROM, *_COVERS, f"{keys.ERASURES}/", f"{keys.ERASURE_CERTIFICATES}/"),
+        writes=("covers/v1/", f"{keys.COVER_FEATURES}/", f"{keys.ERASURE_CERTIFICATES}/"),
         deletes=(f"{keys.COVER_HOLDS}/", f"{keys.COVER_INDEXES}/"),
     ),
     stages.EVALUATE: Rights(reads=(*_LEARNT_FROM, *_COVERS), writes=("reports/",), deletes=("reports/",)),
