@@ -6,9 +6,10 @@ and keys; no model. Legend: K meta tokens, D language width.
 
 from collections.abc import Callable
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from icg_tasks.contracts.partitions import COVER_STATES
@@ -35,7 +36,7 @@ class StatesCache:
             return kept
         made = make().detach().float().cpu().contiguous()
         if bool(torch.isfinite(made).all()):
-            self._store.put(key, safetensors.torch.save({_NAME: made}))
+            self._store.put(key, bytes_of({_NAME: made}))
         return made
 
     def _read(self, key: str, shape: tuple[int, ...]) -> Tensor | None:
@@ -43,7 +44,7 @@ class StatesCache:
         if found is None:
             return None
         try:
-            states = safetensors.torch.load(found[0]).get(_NAME)
+            states = tensors_of(found[0]).get(_NAME)
         except SafetensorError:
             return None  # made anew, and written over
         sound = states is not None and states.dtype == torch.float32 and tuple(states.shape) == shape

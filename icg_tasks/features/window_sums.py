@@ -53,7 +53,7 @@ def carried_scale(run_date: date, half_life_days: float) -> Scale:
     """Sums that the next dates go on with: anchored at the first day of the run date's era of eight half-lives.
 
     >>> carried_scale(date(2026, 3, 10), 7.0).anchor, carried_scale(date(2026, 4, 20), 7.0).anchor
-    (datetime.date(2026, 2, 23), datetime.date(2026, 4, 20))
+    (datetime.date(2026, 1, 24), datetime.date(2026, 3, 21))
     """
     length = max(1, int(_ERA_HALF_LIVES * half_life_days))
     days = (run_date - _EPOCH).days

@@ -115,5 +115,5 @@ def test_folder_with_a_link_out_of_it_is_still_a_plain_folder_of_objects(tmp_pat
 def test_s3_without_bucket_or_answer_says_what_to_do(moto_store_uri, monkeypatch):
     with pytest.raises(SettingsError, match="s3://bucket/prefix"):
         open_store("s3://")
-    with pytest.raises(IcgError, match="bucket exists"):
+    with pytest.raises(IcgError, match="create the bucket"):
         open_store("s3://no-such-bucket/x").put("a", b"1")
