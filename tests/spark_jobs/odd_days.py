@@ -1,6 +1,6 @@
 """Days that are not like others, run through build-user-embeddings: what was tried, and what came out, as one table.
 
-``python -m tests.spark_jobs.odd_days`` writes docs/odd_days.md; the test beside this file makes sure that it still holds.
+``python -m tests.spark_jobs.odd_days`` writes docs/odd-days.md; the test beside this file makes sure that it still holds.
 """
 
 import sys
@@ -23,7 +23,7 @@ from icg_tasks.lake.store import ObjectStore, open_store
 from tests.features.small_store import DAY, impressions, item_vectors, write_impressions, write_items
 from tests.spark_jobs.test_build_user_embeddings import context
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "odd_days.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "odd-days.md"
 BEFORE, NEXT = DAY - timedelta(days=1), DAY + timedelta(days=1)
 _ROWS = 300
 _BOT_ROWS = 20_000
@@ -237,7 +237,7 @@ def page() -> str:
 
 if __name__ == "__main__":
     from icg_tasks.config.settings import SparkSettings
-    from icg_tasks.features.spark_session import spark_session
+    from icg_tasks.spark_session import spark_session
 
     with spark_session(SparkSettings(master="local[1]", shuffle_partitions=2, driver_memory="1g"), "odd days"):
         PAGE.write_text(page())
