@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task
-from icg_dags.defaults import ARRIVAL_DEADLINE_HOURS, DEFAULT_ARGUMENTS, GENERATOR, POOL_GPU, POOL_SPARK, PROFILE, SCHEDULE
+from icg_dags.begin import PARAMS, run_date_of_this_run
+from icg_dags.defaults import ARRIVAL_DEADLINE_HOURS, DEFAULT_ARGUMENTS, GENERATOR, POOL_GPU, POOL_SPARK, SCHEDULE
 from icg_dags.parts import PARTS
-from icg_dags.run_date import resolve_run_date
-from icg_dags.stages import RUN_DATE_TASK, mapped_stage_task, spark_task, stage_task
+from icg_dags.stages import mapped_stage_task, spark_task, stage_task
 from icg_dags.waiting import arrival_task
 
 from icg_tasks.contracts import stages
@@ -27,20 +27,11 @@ with DAG(
     max_active_runs=1,
     default_args=DEFAULT_ARGUMENTS,
     params={
-        "run_date": Param(
-            None, type=["null", "string"], format="date", description="the day, where the trigger gives no logical date"
-        ),
-        "profile": Param(PROFILE, type="string", description="settings profile of every stage"),
+        **PARAMS,
         "only": Param(None, type=["null", "string"], enum=[None, *PARTS], description="this part of the day alone"),
-        "settings": Param([], type="array", items={"type": "string"}, description="section.field=value, for this run only"),
     },
     tags=["icg"],
 ) as dag:
-
-    @task(task_id=RUN_DATE_TASK, retries=0)
-    def run_date_of_this_run(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
-        """The one place that decides the date."""
-        return resolve_run_date(dag_run.conf, params or {}, dag_run.logical_date, dag_run.run_after)
 
     @task(task_id="shards")
     def shards_of(plan: Any) -> list[int]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
-from icg_dags.defaults import DEFAULT_ARGUMENTS, HOUSEKEEPING_SCHEDULE, PROFILE
-from icg_dags.run_date import resolve_run_date
-from icg_dags.stages import RUN_DATE_TASK, stage_task
+from icg_dags.begin import PARAMS, run_date_of_this_run
+from icg_dags.defaults import DEFAULT_ARGUMENTS, HOUSEKEEPING_SCHEDULE
+from icg_dags.stages import stage_task
 
 from icg_tasks.contracts import stages
 
@@ -22,19 +22,11 @@ with DAG(
     max_active_runs=1,
     default_args=DEFAULT_ARGUMENTS,
     params={
-        "run_date": Param(None, type=["null", "string"], format="date", description="as of which day"),
-        "profile": Param(PROFILE, type="string", description="settings profile of every stage"),
-        "only": Param(None, type=["null", "string"], description="unused here; the stages' tasks share their templates"),
-        "settings": Param([], type="array", items={"type": "string"}, description="section.field=value, for this run only"),
+        **PARAMS,
         "dry_run": Param(False, type="boolean", description="stop at the lists: delete nothing, forget nobody"),
     },
     tags=["icg"],
 ) as dag:
-
-    @task(task_id=RUN_DATE_TASK, retries=0)
-    def run_date_of_this_run(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
-        """The one place that decides the date."""
-        return resolve_run_date(dag_run.conf, params or {}, dag_run.logical_date, dag_run.run_after)
 
     @task(task_id="stop-here-if-dry", retries=0)
     def stop_here_if_dry(params: dict[str, Any] | None = None) -> None:

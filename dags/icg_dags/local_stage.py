@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
+from icg_dags.words import stage_words
 
 STOP_SECONDS = 20  # what a stage may take to save its work (contract of every stage)
 LAST_WORDS = 4  # lines of stderr that a failure message repeats
@@ -59,9 +60,7 @@ class StageOperator(BaseOperator):
 
     def command(self) -> list[str]:
         """The words of the command."""
-        words = ["icg", self.stage, "--run-date", str(self.run_date), "--profile", str(self.profile)]
-        words += [] if self.shard is None else ["--shard", str(self.shard)]
-        return [*words, *self.words]
+        return ["icg", self.stage, *stage_words(self.run_date, self.profile, shard=self.shard, more=self.words)]
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run it to its end; the closing line."""

@@ -21,6 +21,7 @@ from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
 from icg_dags.pod_fate import done_by_cluster, exit_code, failed_by_api
 from icg_dags.pod_spec import pod_options
+from icg_dags.words import stage_words
 
 _KEPT_LINES = 200
 
@@ -59,10 +60,8 @@ class StagePod(KubernetesPodOperator):
 
     def command_arguments(self) -> list[str]:
         """The words behind `icg`."""
-        words = [self.stage, "--run-date", str(self.run_date), "--profile", str(self.profile)]
-        words += [word for text in str(self.settings).split() for word in ("--set", text)]
-        words += [] if self.shard is None else ["--shard", str(self.shard)]
-        return [*words, *self.words]
+        words = stage_words(self.run_date, self.profile, settings=self.settings, shard=self.shard, more=self.words)
+        return [self.stage, *words]
 
     def execute(self, context: Any) -> Any:
         """Start the pod with this run's words, wait; the closing line, pushed as XCom."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+RUN_DATE_TASK = "resolve-run-date"
+
 
 def resolve_run_date(
     conf: Mapping[str, Any] | None, params: Mapping[str, Any], logical_date: datetime | None, run_after: datetime

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException
 from icg_dags.local_stage import LAST_WORDS, stage_environment
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
+from icg_dags.words import stage_words
 
 _EXIT_CODE = re.compile(r"Error code is: (\d+)")
 _KEPT_LINES = 200
@@ -67,7 +68,7 @@ class SparkStageOperator(BaseOperator):
             conf=json.loads(os.environ.get("ICG_SPARK_CONF", "{}")),
             conn_id="spark_default",
             name=f"icg-{self.stage}-{self.run_date}",
-            application_args=["--run-date", str(self.run_date), "--profile", str(self.profile)],
+            application_args=stage_words(self.run_date, self.profile),
             env_vars={"ICG_SET": stage_environment(self.settings)["ICG_SET"]},
         )
         self._hook.lines = []

@@ -9,15 +9,15 @@ from airflow.sdk import BaseOperator
 
 from icg_dags.defaults import EXECUTION
 from icg_dags.local_stage import StageOperator
+from icg_dags.run_date import RUN_DATE_TASK
 from icg_dags.spark_stage import SparkStageOperator
 
 # Templates: every task reads the date that the first task resolved, and this run's Params.
-RUN_DATE_TASK = "resolve-run-date"
 COMMON = {
     "run_date": "{{ ti.xcom_pull(task_ids='" + RUN_DATE_TASK + "') }}",
     "profile": "{{ params.profile }}",
     "settings": "{{ params.settings | join(' ') }}",
-    "only": "{{ params.only or '' }}",
+    "only": "{{ params.get('only') or '' }}",
 }
 
 # A run that asks for one part of the day skips the others; what comes behind a skipped part still runs.
