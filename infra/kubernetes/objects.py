@@ -7,7 +7,7 @@ infra/cloud (EKS Pod Identity), so nothing here names an account of a cloud. `py
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from infra.cloud.rights import roles
 from infra.cloud.template import role_name
