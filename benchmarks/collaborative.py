@@ -26,7 +26,7 @@ from scipy.sparse.linalg import svds
 from benchmarks.results import write_section
 from icg_tasks.config.settings import SparkSettings
 from icg_tasks.features.collaborative import FactorSettings, learn_factors, recall_at, user_factors
-from icg_tasks.features.spark_session import spark_session
+from icg_tasks.spark_session import spark_session
 
 _LENGTH = 10
 _LEAST_BOOKS = 10

@@ -108,7 +108,7 @@ def measure_size(folder: Path, rows: int, sides: list[str], repeats: int, memory
 
 def measure_history(folder: Path, rows: int) -> None:
     """Day 2 with one day before it, day 60 with 59, with and without carried windows; each run three times."""
-    from icg_tasks.features.spark_session import spark_session
+    from icg_tasks.spark_session import spark_session
     from spark_jobs import build_user_embeddings as job
 
     place = folder / f"history-{rows}"

@@ -62,10 +62,10 @@ def spark_side(folder: Path, shown: Partition, items: Partition, memory: str, ti
     """The stage's own functions; partial sums as files of one day in a store."""
     from icg_tasks.config.features import EventSettings
     from icg_tasks.config.settings import SparkSettings
-    from icg_tasks.features.spark_session import spark_session
     from icg_tasks.features.user_blocks import BlockMaker, Shown
     from icg_tasks.features.user_vectors import collect_sums, day_facts, day_sum_files
     from icg_tasks.features.vector_files import share_partitions
+    from icg_tasks.spark_session import spark_session
 
     store = open_store(str(folder / "store"))
     buckets = max(4, shown.rows // 2_000_000)

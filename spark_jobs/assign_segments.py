@@ -40,7 +40,6 @@ from icg_tasks.features.segments import (
     shared_users,
 )
 from icg_tasks.features.spark_partitions import DAY, bucketed, read_days, write_days
-from icg_tasks.features.spark_session import spark_session
 from icg_tasks.features.user_vectors import residual_rows
 from icg_tasks.features.vector_formula import decay
 from icg_tasks.lake.partitions import (
@@ -51,6 +50,7 @@ from icg_tasks.lake.partitions import (
     read_partition,
     write_partition,
 )
+from icg_tasks.spark_session import spark_session
 from icg_tasks.stage import StageContext
 
 _MAX_SAMPLE_ITEMS = 20_000

@@ -24,7 +24,6 @@ from icg_tasks.contracts.stages import BUILD_USER_EMBEDDINGS, StageOutcome
 from icg_tasks.features.event_weights import checked
 from icg_tasks.features.shown_vectors import shown_of_days
 from icg_tasks.features.spark_partitions import finish_days
-from icg_tasks.features.spark_session import spark_session
 from icg_tasks.features.spark_windows import Change, Totals, write_users
 from icg_tasks.features.user_blocks import BlockMaker
 from icg_tasks.features.user_vectors import collect_sums, day_facts, day_sum_files
@@ -32,6 +31,7 @@ from icg_tasks.features.window import DayPlan, WindowPlan, plan_window
 from icg_tasks.features.window_carry import CarryPlan, plan_carry
 from icg_tasks.features.window_sums import carried_scale, own_scale
 from icg_tasks.lake.partitions import Partition
+from icg_tasks.spark_session import spark_session
 from icg_tasks.stage import StageContext
 
 _DAYS_AT_ONCE = 10

@@ -18,7 +18,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from icg_tasks.features.spark_session import is_local
 from icg_tasks.lake.partitions import (
     Partition,
     PartitionFile,
@@ -28,6 +27,7 @@ from icg_tasks.lake.partitions import (
     write_partition_part,
 )
 from icg_tasks.lake.store import ObjectStore, open_store
+from icg_tasks.spark_session import is_local
 
 DAY = "ds"
 FILES = pa.schema(

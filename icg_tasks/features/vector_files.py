@@ -20,9 +20,9 @@ from pyspark.sql import SparkSession
 
 from icg_tasks.contracts.errors import DataCorrupt
 from icg_tasks.features.exact_sums import Ints, numbers_of, vector_matrix
-from icg_tasks.features.spark_session import is_local
 from icg_tasks.lake.partitions import Partition, read_partition_file
 from icg_tasks.lake.store import ObjectStore
+from icg_tasks.spark_session import is_local
 
 _IDS = pa.schema([("id", pa.string())])
 

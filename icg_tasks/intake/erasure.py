@@ -24,7 +24,7 @@ from icg_tasks.contracts.partitions import (
     partition_prefix,
 )
 from icg_tasks.contracts.schemas import ERASURES as SCHEMA
-from icg_tasks.intake.columns import Column, Kind, parse_table
+from icg_tasks.intake.columns import Kind, parse_table
 from icg_tasks.intake.door import Door
 from icg_tasks.intake.figures import metadata_after
 from icg_tasks.intake.held import held_columns
@@ -82,7 +82,7 @@ def _note_requests(context: StageContext, door: Door, day: date) -> None:
         if unread:
             faults.append(f"{key}: {unread} of {table.num_rows} rows without a readable user_id")
         names |= {name for name in door.named(users).values.to_pylist() if name is not None}
-        names |= _former(door, users)
+        names |= set(door.moves(users))
     if faults:
         raise GateRefused(
             f"requests for erasure of {day} cannot be read, so the day cannot go on: {' | '.join(faults)}. Deliver them "
@@ -93,10 +93,6 @@ def _note_requests(context: StageContext, door: Door, day: date) -> None:
     if names - known or former is None:
         table = pa.table({"user_id": sorted(names | known)}, schema=SCHEMA)
         write_partition(store, ERASURES, day, [table], schema=SCHEMA)
-
-
-def _former(door: Door, users: Column) -> set[str]:
-    return set(door.moves(users))
 
 
 def _remove(context: StageContext, day: date, certificate: dict[str, Any], names: list[str]) -> None:

@@ -14,7 +14,7 @@ from tests.features.tiny_encoder import make_encoder
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[object]:
-    from icg_tasks.features.spark_session import spark_session
+    from icg_tasks.spark_session import spark_session
 
     with spark_session(SparkSettings(master="local[1]", shuffle_partitions=2, driver_memory="1g"), "tests") as session:
         yield session

@@ -7,9 +7,9 @@ from icg_tasks.contracts import schemas
 from icg_tasks.contracts.errors import IcgError
 from icg_tasks.features import spark_partitions
 from icg_tasks.features.spark_partitions import bucketed, read_days, write_days
-from icg_tasks.features.spark_session import spark_session
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.lake.store import open_store
+from icg_tasks.spark_session import spark_session
 from tests.features.small_store import DAY
 
 NEXT = DAY + timedelta(days=1)
