@@ -27,8 +27,9 @@ def write_section(title: str, body: str) -> None:
 
 
 def _public(words: list[str]) -> list[str]:
-    """Without the folders of this machine that store and work lie in."""
-    return [re.sub(r"^(store|work_folder|\d+)=.*", r"\1=…", word) for word in words]
+    """Without this machine's folders."""
+    hidden = [re.sub(r"^(store|work_folder|\d+)=.*", r"\1=…", word) for word in words]
+    return [re.sub(r"(^|=)/.*", r"\1…", word) for word in hidden]
 
 
 def machine() -> str:
