@@ -49,7 +49,7 @@ with DAG(
         assign_segments = spark_task(stages.ASSIGN_SEGMENTS, pool=POOL_SPARK)
     with TaskGroup("models"):
         train_preference = stage_task(stages.TRAIN_PREFERENCE, pool=POOL_GPU)
-        trainings = [stage_task(stage, pool=POOL_GPU) for stage in stages.TRAININGS[GENERATOR]]
+        trainings = {stage: stage_task(stage, pool=POOL_GPU) for stage in stages.trainings_of(GENERATOR)}
     with TaskGroup("covers"):
         plan_covers = stage_task(stages.PLAN_COVERS)
         shards = shards_of(plan_covers.output)
@@ -65,11 +65,11 @@ with DAG(
         first = arrival_task()
         run_date >> first
     first >> validate_items >> validate_impressions >> embed_items >> build_user_embeddings >> assign_segments
-    if GENERATOR == "icg":
-        adapt_denoiser, train_adapter = trainings
+    if stages.TRAIN_ADAPTER in trainings:
+        adapt_denoiser, train_adapter = trainings[stages.ADAPT_DENOISER], trainings[stages.TRAIN_ADAPTER]
         assign_segments >> [train_preference, adapt_denoiser] >> train_adapter >> plan_covers
-    else:  # Pigeon learns from clicks and covers alone, beside the preference model
-        assign_segments >> [train_preference, *trainings] >> plan_covers
+    if stages.TRAIN_PIGEON in trainings:  # learns from clicks and covers alone, beside the preference model
+        assign_segments >> [train_preference, trainings[stages.TRAIN_PIGEON]] >> plan_covers
     plan_covers >> shards >> generate_covers >> publish_covers
     # Needs models alone. Behind the plan, so that shards are queued first: they weigh more, having more behind them.
     shards >> evaluate

@@ -16,7 +16,7 @@ SCHEDULE = os.environ.get("ICG_SCHEDULE", "0 0 * * *")  # cron, UTC; empty: only
 # Not at night's change of days, when the daily run starts; empty: only by hand.
 HOUSEKEEPING_SCHEDULE = os.environ.get("ICG_HOUSEKEEPING_SCHEDULE", "0 15 * * *")
 PROFILE = os.environ.get("ICG_PROFILE", "tiny")
-GENERATOR = os.environ.get("ICG_GENERATOR", "icg")  # icg | pigeon: whose trainings a day has; every stage reads it too
+GENERATOR = os.environ.get("ICG_GENERATOR", "icg")  # icg | pigeon | icg,pigeon: whose trainings a day has
 
 # Made by the demo; elsewhere once: airflow pools set gpu 1 "…" and airflow pools set spark 1 "…"
 POOL_GPU = "gpu"

@@ -174,7 +174,7 @@ class Settings:
     profile: str = "tiny"
     store: str = ".demo/store"
     work_folder: str = ".cache/work"  # local scratch: resumable checkpoints, staging
-    generator: str = "icg"  # icg | pigeon: what makes the covers
+    generator: str = "icg"  # icg | pigeon; several with commas: covers of the others lie beside as variants
     source: str = "world"  # world | classics | … : what the report may claim about looks
     world: WorldSettings = field(default_factory=WorldSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)

@@ -138,6 +138,7 @@ COVER_PLAN = pa.schema(
         ("kept_cover_id", pa.string()),  # null when a new image is needed
         ("content_hash", pa.string()),  # the item's
         ("reason", pa.string()),  # why it is made, kept or left out (covers/former.py)
+        ("generator", pa.string()),  # of this variant
     ]
 )
 COVER_MANIFEST = pa.schema(

@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from icg_tasks.contracts.errors import SettingsError
+
 VALIDATE_ITEMS = "validate-items"
 VALIDATE_IMPRESSIONS = "validate-impressions"
 EMBED_ITEMS = "embed-items"
@@ -43,13 +45,32 @@ _BEHIND = (PLAN_COVERS, GENERATE_COVERS, PUBLISH_COVERS, EVALUATE, REPORT)
 ALL_IN_ORDER = (*_BEFORE, *(stage for stages in TRAININGS.values() for stage in stages), *_BEHIND)
 
 
+def generators_of(text: str) -> tuple[str, ...]:
+    """The generators that a setting names: the first one's covers are what readers see, the others' lie beside as variants.
+
+    Raises SettingsError where one is unknown or named twice.
+
+    >>> generators_of("icg, pigeon")
+    ('icg', 'pigeon')
+    """
+    found = tuple(name.strip() for name in text.split(","))
+    if not set(found) <= set(TRAININGS) or len(set(found)) < len(found):
+        raise SettingsError(f"generator={text!r}; expected one of {', '.join(TRAININGS)}, or several with commas between")
+    return found
+
+
+def trainings_of(text: str) -> tuple[str, ...]:
+    """The trainings of all generators that a setting names, in order."""
+    return tuple(stage for name in generators_of(text) for stage in TRAININGS[name])
+
+
 def day_in_order(generator: str) -> tuple[str, ...]:
-    """The stages of a day with this generator.
+    """The stages of a day with these generators.
 
     >>> TRAIN_PIGEON in day_in_order("pigeon"), TRAIN_ADAPTER in day_in_order("pigeon")
     (True, False)
     """
-    return (*_BEFORE, *TRAININGS[generator], *_BEHIND)
+    return (*_BEFORE, *trainings_of(generator), *_BEHIND)
 
 
 DAY_IN_ORDER = day_in_order(ICG)

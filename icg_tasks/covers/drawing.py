@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from icg_tasks.backbones.fixed_batches import FixedBatches
 from icg_tasks.contracts.errors import SettingsError
+from icg_tasks.contracts.stages import ICG, PIGEON
 from icg_tasks.covers.states_cache import StatesCache
-from icg_tasks.covers.versions import ICG, PIGEON, PREFERENCE, checkpoint_name
+from icg_tasks.covers.versions import PREFERENCE, checkpoint_name, main_generator
 from icg_tasks.lake.registry import fetch_version, require_champion
 from icg_tasks.stage import StageContext
 
@@ -155,8 +156,5 @@ DRAWERS: dict[str, Callable[[StageContext], Drawer]] = {ICG: IcgDrawer, PIGEON: 
 
 
 def open_drawer(context: StageContext) -> Drawer:
-    """The generator that settings name, with the champions as of the run date; raises SettingsError or DataMissing."""
-    name = context.settings.generator
-    if name not in DRAWERS:
-        raise SettingsError(f"generator={name!r}; expected one of {', '.join(DRAWERS)}")
-    return DRAWERS[name](context)
+    """The main generator of settings, with the champions as of the run date; raises SettingsError or DataMissing."""
+    return DRAWERS[main_generator(context)](context)

@@ -12,6 +12,7 @@ from typing import Any
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.covers.requests import Vector, rounded
 from icg_tasks.covers.shards import PairKey, pair_key
+from icg_tasks.covers.versions import from_metadata
 from icg_tasks.lake.partitions import find_partition, latest_partition_before, read_partition
 from icg_tasks.stage import StageContext
 
@@ -38,7 +39,7 @@ class Former:
     rows: dict[PairKey, Row] = field(default_factory=dict)  # of the manifest: seed, request_hash, cover_id, there
     planned: dict[PairKey, Row] = field(default_factory=dict)  # of the plan: content_hash, reason
     vectors: dict[str, tuple[Vector, str]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)  # of the plan
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -67,7 +68,7 @@ class Former:
             rows={pair_key(row): row for row in rows},
             planned={pair_key(row): row for row in planned},
             vectors=vectors,
-            versions=dict(plan.metadata.get("versions") or {}) if plan else {},
+            metadata=dict(plan.metadata) if plan else {},
             settings=dict(plan.metadata.get("settings") or {}) if plan else {},
         )
 
@@ -85,7 +86,7 @@ class Former:
             return POSTPONED
         changes = {
             ITEM: planned["content_hash"] != wanted["content_hash"],
-            MODEL: self.versions != dict(versions),
+            MODEL: from_metadata(self.metadata, versions["generator"]) != dict(versions),
             SETTINGS: self.settings != dict(settings),
             SEGMENT: not same_vector,
             LOST: not row["there"],

@@ -24,6 +24,7 @@ from icg_tasks.covers.orders import Orders
 from icg_tasks.covers.overlap import ahead
 from icg_tasks.covers.progress import Progress
 from icg_tasks.covers.shards import batch_order, pair_key, read_shard, shard_dataset, write_shard
+from icg_tasks.covers.versions import drawn_by, from_metadata, main_generator
 from icg_tasks.lake.partitions import find_partition, read_partition
 from icg_tasks.stage import StageContext
 
@@ -76,7 +77,8 @@ def _make(context: StageContext, planned: list[Row], progress: Progress) -> floa
     """All covers of unfinished batches; saves on the way and when asked to stop. Seconds of it, loading left out."""
     from icg_tasks.covers.engine import CoverEngine
 
-    engine = CoverEngine.load(_own_scratch(context))
+    generator = planned[0].get("generator") or main_generator(context)
+    engine = CoverEngine.load(drawn_by(_own_scratch(context), generator))
     _check_versions(context, engine)
     batches = [batch for batch in whole_batches(context, planned) if any(pair_key(row) not in progress.rows for row in batch)]
     started = told = time.monotonic()
@@ -163,7 +165,7 @@ def _made(finisher: Finisher, cover: "GeneratedCover", title: str) -> Row:
 
 def _check_versions(context: StageContext, engine: "CoverEngine") -> None:
     partition = find_partition(context.store, keys.COVER_PLANS, context.run_date)
-    wanted = partition.metadata.get("versions") if partition else None
+    wanted = from_metadata(partition.metadata if partition else {}, engine.versions.generator)
     if wanted != engine.versions.to_json():
         raise DataCorrupt(
             f"the plan for {context.run_date} was made for models {wanted}, in use are {engine.versions.to_json()}; "

@@ -6,7 +6,7 @@ Run: ``icg plan-covers --run-date YYYY-MM-DD [--max-gpu-hours 2.5]``.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -25,7 +25,7 @@ from icg_tasks.covers.former import Former
 from icg_tasks.covers.requests import Vector, cover_seed, drift, request_hash, rounded, settings_that_decide
 from icg_tasks.covers.split import assign_shards
 from icg_tasks.covers.states_cache import prune_states
-from icg_tasks.covers.versions import ModelVersions, model_versions
+from icg_tasks.covers.versions import ModelVersions, all_versions, in_metadata
 from icg_tasks.lake.partitions import read_partition, write_partition
 from icg_tasks.lake.store import ObjectStore
 from icg_tasks.stage import StageContext
@@ -45,7 +45,7 @@ class Wish:
 def run(context: StageContext) -> StageOutcome:
     """Write covers/plans and covers/plan_segments of the run date."""
     _check_settings(context)
-    versions = model_versions(context)
+    versions = all_versions(context)
     contents = _item_contents(context.store, context.run_date)
     former = Former.read(context)
     segments = _segments(context)
@@ -72,8 +72,8 @@ def run(context: StageContext) -> StageOutcome:
     figures: dict[str, Any] = {
         "shards": shards,
         "kept_from": former.day.isoformat() if former.day else None,
-        "versions": versions.to_json(),
     }
+    figures |= in_metadata(versions)
     figures |= {"reasons": reasons, "estimate": estimate}
     outputs = [keys.partition_prefix(name, context.run_date) for name in (keys.COVER_PLANS, keys.COVER_PLAN_SEGMENTS)]
     return StageOutcome(outputs=outputs, counts=counts, figures=figures)
@@ -183,16 +183,16 @@ def _vectors_for(row: Row, former: Former, context: StageContext) -> list[tuple[
 
 
 def _rows_of(
-    context: StageContext, wish: Wish, contents: dict[str, str], versions: ModelVersions, former: Former
+    context: StageContext, wish: Wish, contents: dict[str, str], versions: dict[str, ModelVersions], former: Former
 ) -> tuple[tuple[Vector, str] | None, list[Row]]:
     """The wish's rows under the first of its vectors that lets any cover be kept, else under the last (today's)."""
     rows: list[Row] = []
     choices: list[tuple[Vector, str] | None] = [*wish.vectors] or [None]
     for choice in choices:
         rows = [
-            _row(context, wish, item, variant, choice, contents[item], versions, former)
+            _row(context, wish, item, variant, choice, contents[item], made_by, former)
             for item in wish.item_ids
-            for variant in range(context.settings.covers.variants)
+            for variant, made_by in _variants(context, versions)
         ]
         if any(row["kept_cover_id"] is not None for row in rows):
             break
@@ -200,8 +200,13 @@ def _rows_of(
     same = choice is None or (told is not None and np.array_equal(told[0], choice[0]))
     settings = settings_that_decide(context.settings.covers)
     for row in rows:
-        row["reason"] = former.why(row, same_vector=same, versions=versions.to_json(), settings=settings)
+        row["reason"] = former.why(row, same_vector=same, versions=versions[row["generator"]].to_json(), settings=settings)
     return choice, rows
+
+
+def _variants(context: StageContext, versions: dict[str, ModelVersions]) -> Iterator[tuple[int, ModelVersions]]:
+    """Each variant's number and models: `covers.variants` of the main generator, then as many of each other one."""
+    return enumerate(one for one in versions.values() for _ in range(context.settings.covers.variants))
 
 
 def _row(
@@ -227,16 +232,19 @@ def _row(
     )
     seed = cover_seed(wish.segment_id, item, versions.adapter, variant, covers.seed)
     row = {"segment_id": wish.segment_id, "item_id": item, "variant": variant, "seed": seed, "request_hash": name}
-    return row | {"shard": None, "kept_cover_id": former.covers.get(name), "content_hash": content}
+    row |= {"generator": versions.generator, "content_hash": content}
+    return row | {"shard": None, "kept_cover_id": former.covers.get(name)}
 
 
-def _write(context: StageContext, rows: list[Row], chosen: Iterable[Row], versions: ModelVersions, former: Former) -> None:
+def _write(
+    context: StageContext, rows: list[Row], chosen: list[Row], versions: dict[str, ModelVersions], former: Former
+) -> None:
     """Segments first: a reader of the plan finds both or neither."""
     store, day = context.store, context.run_date
     segments = pa.Table.from_pylist(sorted(chosen, key=lambda row: str(row["segment_id"])), schema=COVER_PLAN_SEGMENTS)
     write_partition(store, keys.COVER_PLAN_SEGMENTS, day, [segments], schema=COVER_PLAN_SEGMENTS)
     ordered = sorted(rows, key=lambda row: (row["item_id"], row["segment_id"], row["variant"]))
-    metadata = {"versions": versions.to_json(), "kept_from": former.day.isoformat() if former.day else None}
+    metadata = in_metadata(versions) | {"kept_from": former.day.isoformat() if former.day else None}
     metadata["settings"] = settings_that_decide(context.settings.covers)
     table = pa.Table.from_pylist(ordered, schema=COVER_PLAN)
     write_partition(store, keys.COVER_PLANS, day, [table], schema=COVER_PLAN, metadata=metadata)

@@ -1,4 +1,4 @@
-"""How the covers to make are cut into batches and shards: a shard holds whole batches, and shards cost the same.
+"""How the covers to make are cut into batches and shards: a shard holds whole batches of one generator, all of like cost.
 
 Who is drawn together hangs on the plan alone, never on the number of shards. Knows rows; no store.
 """
@@ -13,15 +13,20 @@ Row = dict[str, Any]
 def assign_shards(rows: list[Row], *, shard_size: int, batch_covers: int) -> None:
     """Set ``shard`` of the rows that keep nothing: about ``shard_size`` covers each, in batches of ``batch_covers``.
 
-    All covers of a plan cost the same (candidates, steps and size are settings), so shards are even where their batches are.
+    All covers of a generator cost the same (candidates, steps and size are settings), so shards are even where their batches
+    are. Numbers go on from one generator to the next, in the order of their variants.
 
-    >>> rows = [{"item_id": str(n), "segment_id": "_all", "variant": 0, "shard": None} for n in range(5)]
+    >>> rows = [{"item_id": str(n), "segment_id": "_all", "variant": 0, "shard": None, "generator": "icg"} for n in range(5)]
+    >>> rows.append(rows[0] | {"variant": 1, "generator": "pigeon"})
     >>> assign_shards(rows, shard_size=3, batch_covers=2)
     >>> [row["shard"] for row in rows]
-    [0, 0, 0, 0, 1]
+    [0, 0, 0, 0, 1, 2]
     """
-    new = sorted(rows, key=batch_order)
-    batches = -(-len(new) // batch_covers)
-    shards = min(batches, max(1, round(len(new) / shard_size)))
-    for number, row in enumerate(new):
-        row["shard"] = (number // batch_covers) * shards // batches
+    first = 0
+    for generator in dict.fromkeys(row["generator"] for row in sorted(rows, key=lambda row: int(row["variant"]))):
+        new = sorted((row for row in rows if row["generator"] == generator), key=batch_order)
+        batches = -(-len(new) // batch_covers)
+        shards = min(batches, max(1, round(len(new) / shard_size)))
+        for number, row in enumerate(new):
+            row["shard"] = first + (number // batch_covers) * shards // batches
+        first += shards

@@ -6,15 +6,17 @@ Knows no tensors.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from icg_tasks.backbones.locate import resolve_checkpoint
 from icg_tasks.contracts.errors import DataMissing
+from icg_tasks.contracts.stages import ICG, PIGEON, generators_of
 from icg_tasks.lake.registry import champion_as_of, require_champion
 from icg_tasks.stage import StageContext
 
-ICG, PIGEON = "icg", "pigeon"
 ADAPTER, PREFERENCE, DENOISER = "adapter", "preference", "denoiser"
 _DRAWN = ("history_mask", "history_mask_ratio", "lone_ratio", "stage", "top_k", "temperature", "guidance")
 """Settings of Pigeon that decide a cover once it is trained."""
@@ -36,9 +38,37 @@ class ModelVersions:
         return asdict(self)
 
 
+def drawn_by(context: StageContext, generator: str) -> StageContext:
+    """The same run with this generator alone."""
+    return replace(context, settings=replace(context.settings, generator=generator))
+
+
+def main_generator(context: StageContext) -> str:
+    """The one whose covers readers see; raises SettingsError where settings name one that is not known."""
+    return generators_of(context.settings.generator)[0]
+
+
 def model_versions(context: StageContext) -> ModelVersions:
-    """The versions in use as of the run date; raises DataMissing where a champion or a checkpoint is not there."""
-    return _pigeon(context) if context.settings.generator == PIGEON else _icg(context)
+    """Of the main generator, as of the run date; raises DataMissing where a champion or a checkpoint is not there."""
+    return _pigeon(context) if main_generator(context) == PIGEON else _icg(context)
+
+
+def all_versions(context: StageContext) -> dict[str, ModelVersions]:
+    """Of every generator that settings name, the main one first."""
+    return {name: model_versions(drawn_by(context, name)) for name in generators_of(context.settings.generator)}
+
+
+def in_metadata(versions: Mapping[str, ModelVersions]) -> dict[str, Any]:
+    """What a plan says of them: ``versions`` of the main one, ``beside`` of the others, by name, where there are any."""
+    main, *others = versions
+    beside = {name: versions[name].to_json() for name in others}
+    return {"versions": versions[main].to_json()} | ({"beside": beside} if beside else {})
+
+
+def from_metadata(metadata: Mapping[str, Any], generator: str) -> dict[str, str]:
+    """What a plan says of one generator; empty where it says nothing."""
+    main = dict(metadata.get("versions") or {})
+    return main if main.get("generator") == generator else dict((metadata.get("beside") or {}).get(generator) or {})
 
 
 def _icg(context: StageContext) -> ModelVersions:

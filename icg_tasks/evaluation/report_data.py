@@ -11,7 +11,7 @@ from typing import Any
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import EVERYONE
-from icg_tasks.contracts.stages import ICG, PIGEON, REPORT, day_in_order
+from icg_tasks.contracts.stages import ICG, PIGEON, REPORT, day_in_order, generators_of
 from icg_tasks.evaluation.report_images import ImageFolder
 from icg_tasks.evaluation.segment_labels import segment_labels
 from icg_tasks.features.segment_names import SegmentName
@@ -84,6 +84,7 @@ class DayView:
 def gather(context: StageContext, images: ImageFolder) -> DayView:
     """The day's view; a part that is not there is named in ``missing`` and the rest goes on."""
     missing: list[str] = []
+    generators = generators_of(context.settings.generator)
     return DayView(
         stages=_stages(context, missing),
         evaluation=_evaluation(context, missing),
@@ -91,10 +92,10 @@ def gather(context: StageContext, images: ImageFolder) -> DayView:
         quality=_quality(context, missing),
         docs=_docs(context, missing),
         preference=_card(context, "preference", missing),
-        adapter=_card(context, "adapter", missing) if context.settings.generator == ICG else {},
+        adapter=_card(context, "adapter", missing) if ICG in generators else {},
         denoiser=_card(context, "denoiser", []),
-        pigeon=_card(context, "pigeon", missing) if context.settings.generator == PIGEON else {},
-        masks=_masks(context, images) if context.settings.generator == PIGEON else None,
+        pigeon=_card(context, "pigeon", missing) if PIGEON in generators else {},
+        masks=_masks(context, images) if PIGEON in generators else None,
         missing=missing,
     )
 

@@ -1,4 +1,4 @@
-"""Other generators on the same pairs, as arms beside the day's own: `evaluation.rivals` names them.
+"""Other generators on the same pairs, as arms beside the day's own: those published beside it, and `evaluation.rivals`.
 
 Each has champions of its own in the store, draws from the same seeds, and its candidates are chosen by the same preference
 model. Knows settings and studios; nothing of truth.
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import SettingsError
+from icg_tasks.contracts.stages import generators_of
 from icg_tasks.evaluation.arms import RIVALS, Segment, rival_best, rival_plain
 from icg_tasks.evaluation.drawn import DrawnItems
 from icg_tasks.evaluation.judged import JudgedPairs
@@ -16,8 +17,9 @@ from icg_tasks.stage import StageContext
 
 
 def rival_names(settings: Settings) -> list[str]:
-    """Those that settings ask for; raises SettingsError for one that is not known."""
-    names = [name.strip() for name in settings.evaluation.rivals.split(",") if name.strip()]
+    """Those published beside the main generator, then those of settings; raises SettingsError for one that is not known."""
+    _, *beside = generators_of(settings.generator)
+    names = [*beside, *(name.strip() for name in settings.evaluation.rivals.split(",") if name.strip())]
     unknown = [name for name in names if name not in RIVALS]
     if unknown:
         raise SettingsError(f"evaluation.rivals names {', '.join(unknown)}; expected some of {', '.join(RIVALS)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from icg_tasks.contracts.stages import TRAININGS
+from icg_tasks.contracts.errors import SettingsError
+from icg_tasks.contracts.stages import generators_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent  # not resolved: the virtual environment's own folder
@@ -54,7 +55,7 @@ class Options:
         if self.source == "world" and self.seed != DEFAULT_SEED:
             name += f"-seed-{self.seed}"
         if self.generator != "icg":
-            name += f"-{self.generator}"
+            name += f"-{self.generator.replace(',', '-')}"
         shape = sorted(text for text in self.settings if text.startswith("world.") and not text.startswith("world.seed="))
         return name + (f"-{hashlib.sha256(' '.join(shape).encode()).hexdigest()[:6]}" if shape else "")
 
@@ -75,7 +76,7 @@ def read_options(words: Sequence[str]) -> Options:
     parser.add_argument("--data", type=Path, help="folder of the outside data (with --source classics)")
     parser.add_argument("--home", type=Path, default=REPOSITORY / ".demo", help="folder for everything that the demo makes")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="section.field=value")
-    parser.add_argument("--generator", choices=sorted(TRAININGS), default="icg", help="what makes the covers")
+    parser.add_argument("--generator", type=_generators, default="icg", help="what makes the covers: icg | pigeon | icg,pigeon")
     parser.add_argument("--fresh", action="store_true", help="run every stage, also those whose inputs did not change")
     given = parser.parse_args(words)
     return Options(
@@ -89,6 +90,14 @@ def read_options(words: Sequence[str]) -> Options:
         fresh=given.fresh,
         generator=given.generator,
     )
+
+
+def _generators(text: str) -> str:
+    """The text, where it names generators; argparse tells what is wrong with it otherwise."""
+    try:
+        return ",".join(generators_of(text))
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def check_options(options: Options) -> None:

@@ -12,6 +12,7 @@ from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataMissing, SettingsError
 from icg_tasks.covers import generate, plan, publish
 from icg_tasks.covers.engine import CoverEngine, CoverRequest
+from icg_tasks.covers.read import CoverReader
 from icg_tasks.covers.versions import model_versions
 from icg_tasks.lake.partitions import read_partition
 from icg_tasks.lake.registry import publish_version, set_champion
@@ -105,6 +106,38 @@ def test_a_day_of_covers_is_planned_made_and_published(context: StageContext) ->
     assert {row["adapter_version"] for row in manifest} == {model_versions(context).adapter}
     assert {row["segment_id"] for row in manifest} > {"_all"}
     assert len({row["cover_id"] for row in manifest}) > 1
+
+
+def test_two_generators_publish_side_by_side_as_variants(context: StageContext) -> None:
+    day = replace(context, run_date=DAY, settings=replace(context.settings, generator="pigeon,icg"))
+    plan.run(replace(day, stage="plan-covers", arguments={}))
+    planned = read_partition(context.store, keys.COVER_PLANS, DAY).to_pylist()
+    assert {(row["variant"], row["generator"]) for row in planned} == {(0, "pigeon"), (1, "icg")}
+    made_by: dict[int, set[str]] = {}
+    for row in planned:
+        if row["shard"] is not None:
+            made_by.setdefault(row["shard"], set()).add(row["generator"])
+    assert all(len(names) == 1 for names in made_by.values())
+    for shard in sorted(made_by):
+        generate.run(replace(day, stage="generate-covers", arguments={"shard": shard}))
+    publish.run(replace(day, stage="publish-covers", arguments={}))
+    manifest = read_partition(context.store, keys.COVER_MANIFESTS, DAY).to_pylist()
+    assert {(row["variant"], row["generator"]) for row in manifest} == {(0, "pigeon"), (1, "icg")}
+    reader = CoverReader(context.store)
+    item = manifest[0]["item_id"]
+    covers = [reader.cover("nobody-known", item, variant=variant) for variant in (0, 1)]
+    assert all(cover is not None for cover in covers)
+    assert len({cover.cover_id for cover in covers if cover is not None}) == 2
+
+
+def test_what_one_generator_drew_is_kept_when_another_joins(context: StageContext) -> None:
+    plan.run(replace(context, stage="plan-covers", arguments={}))
+    alone = {row["request_hash"] for row in read_partition(context.store, keys.COVER_PLANS, DAY).to_pylist()}
+    both = replace(context, stage="plan-covers", settings=replace(context.settings, generator="pigeon,icg"), arguments={})
+    plan.run(both)
+    rows = read_partition(context.store, keys.COVER_PLANS, DAY).to_pylist()
+    assert {row["request_hash"] for row in rows if row["variant"] == 0} == alone
+    assert {row["request_hash"] for row in rows if row["variant"] == 1}.isdisjoint(alone)
 
 
 def test_an_unknown_generator_is_refused(context: StageContext) -> None:

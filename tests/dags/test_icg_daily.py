@@ -123,6 +123,22 @@ print(json.dumps({names[t.task_id]: [names[other] for other in t.get_flat_relati
     assert "train-preference" not in before["train-pigeon"]
 
 
+def test_generators_side_by_side_are_all_trained_before_the_plan():
+    code = """
+import json, runpy, sys
+sys.path.insert(0, "dags")
+dag = runpy.run_path("dags/icg_daily.py")["dag"]
+plan = next(t for t in dag.tasks if t.task_id.endswith("plan-covers"))
+print(json.dumps([name.rpartition(".")[2] for name in plan.get_flat_relative_ids(upstream=True)]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env=os.environ | {"ICG_GENERATOR": "icg,pigeon"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    before = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {stage for trainings in stages.TRAININGS.values() for stage in trainings} | {"train-preference"} <= before
+
+
 def test_kubernetes_execution_runs_every_stage_in_its_own_image():
     code = """
 import json, runpy, sys
