@@ -30,7 +30,7 @@ help:  ## this list
 setup:
 	@infra/bootstrap.sh
 
-demo: setup  ## one whole day on the embedded world: [DATE=2026-03-10] [SEED=7] [GENERATOR=pigeon] [STORE=s3] [SOURCE=classics DATA=folder] [SET="section.field=value …"] [FRESH=1]
+demo: setup  ## one whole day on the embedded world: [DATE=2026-03-10] [SEED=7] [GENERATOR=pigeon | icg,pigeon] [STORE=s3] [SOURCE=classics DATA=folder] [SET="section.field=value …"] [FRESH=1]
 	@exec $(VENV)/bin/python -m infra.demo $(if $(DATE),--date $(DATE)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) \
 	  $(if $(SOURCE),--source $(SOURCE)) $(if $(GENERATOR),--generator $(GENERATOR)) $(if $(DATA),--data "$(DATA)") $(if $(HOME_FOLDER),--home "$(HOME_FOLDER)") \
 	  $(foreach item,$(SET),--set "$(item)") $(if $(FRESH),--fresh)
