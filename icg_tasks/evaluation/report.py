@@ -1,6 +1,7 @@
 """``icg report``: one page a person enjoys, about what the day made, for whom, and how good it is.
 
-Writes ``reports/ds=…/index.html`` and the pictures beside it. Works from whatever exists; a missing part is named on the page.
+Writes ``reports/ds=…/index.html`` and the pictures beside it, ``covers.html`` with all covers to search and compare, and
+``figures.json`` for the pages of later days. Works from whatever exists; a missing part is named on the page.
 The page tells how long stages took, so unlike data sets it is not the same bytes when a day is run again.
 """
 
@@ -9,17 +10,21 @@ from collections.abc import Mapping
 from icg_tasks.contracts.partitions import REPORTS, partition_prefix
 from icg_tasks.contracts.stages import StageOutcome
 from icg_tasks.evaluation.arms import PERSONAL_BEST
+from icg_tasks.evaluation.explore_data import Covers, gather_covers
+from icg_tasks.evaluation.explore_page import covers_page
+from icg_tasks.evaluation.explore_script import SCRIPT
 from icg_tasks.evaluation.report_data import Evaluation, gather
+from icg_tasks.evaluation.report_gallery import grid_pairs
 from icg_tasks.evaluation.report_images import ImageFolder, grid_png
 from icg_tasks.evaluation.report_page import page
-from icg_tasks.evaluation.report_sections import grid_pairs
+from icg_tasks.evaluation.report_trend import earlier_figures, figures_of, keep_figures
 from icg_tasks.stage import StageContext
 
 
 def run(context: StageContext) -> StageOutcome:
     """Write the page of the run date."""
-    store, prefix = context.store, partition_prefix(REPORTS, context.run_date)
-    images = ImageFolder(store, context.run_date)
+    store, day, prefix = context.store, context.run_date, partition_prefix(REPORTS, context.run_date)
+    images = ImageFolder(store, day)
     view = gather(context, images)
     addresses = _judged_pictures(images, view.evaluation)
     outputs = [f"{prefix}/index.html"]
@@ -27,7 +32,14 @@ def run(context: StageContext) -> StageOutcome:
     if sheet is not None:
         store.put(f"{prefix}/six_by_eight.png", sheet)
         outputs.append(f"{prefix}/six_by_eight.png")
-    store.put(f"{prefix}/index.html", page(view, context.run_date, context.settings.source, addresses).encode())
+    earlier = earlier_figures(store, day)
+    covers = gather_covers(context, view, images, [found.day for found in reversed(earlier) if found.covers])
+    listed = 0 if covers is None else len(covers.published) + len(covers.judged)
+    outputs += _write_covers(context, covers, prefix)
+    today = figures_of(day, context.settings.generator, listed, view.evaluation)
+    outputs.append(keep_figures(store, today))
+    text = page(view, day, context.settings.source, addresses, [*earlier, today], covers is not None)
+    store.put(f"{prefix}/index.html", text.encode())
     for key in list(store.list(f"{prefix}/images/")):
         if key.rpartition("/")[2] not in images.kept:
             store.delete(key)
@@ -36,9 +48,28 @@ def run(context: StageContext) -> StageOutcome:
     context.say(f"report: {store.address(f'{prefix}/index.html')}")
     return StageOutcome(
         outputs=outputs,
-        counts={"segments": len(view.segments), "pictures": len(images.kept), "missing_parts": len(view.missing)},
+        counts={
+            "segments": len(view.segments),
+            "pictures": len(images.kept),
+            "covers_listed": listed,
+            "missing_parts": len(view.missing),
+        },
         figures={"page": store.address(f"{prefix}/index.html"), "missing": view.missing},
     )
+
+
+def _write_covers(context: StageContext, covers: Covers | None, prefix: str) -> list[str]:
+    """covers.html with its script and tables; where there are no covers, what an earlier run left goes."""
+    names = (f"{prefix}/covers.html", f"{prefix}/explore.js", f"{prefix}/covers.js")
+    if covers is None:
+        for key in names:
+            context.store.delete(key)
+        return []
+    for key, text in zip(
+        names, (covers_page(covers, context.run_date).encode(), SCRIPT.encode(), covers.script()), strict=True
+    ):
+        context.store.put(key, text)
+    return list(names)
 
 
 def _judged_pictures(images: ImageFolder, evaluation: Evaluation | None) -> dict[str, str]:

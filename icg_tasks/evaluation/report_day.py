@@ -9,6 +9,7 @@ from typing import Any
 
 from icg_tasks.evaluation.report_curves import training_panels
 from icg_tasks.evaluation.report_data import DayView
+from icg_tasks.evaluation.report_frame import scrolled, section
 from icg_tasks.evaluation.report_plots import Dot, bar, calibration_plot, interval_plot
 
 _FIGURES_SHOWN = 6
@@ -20,7 +21,7 @@ def learning(view: DayView) -> str:
     judged, calibration = _auc(view.preference), _calibration(view.preference)
     if not (curves or judged or calibration):
         return ""
-    parts = ['<h2 id="learning">What the models learned</h2>']
+    parts = []
     if judged or calibration:
         parts.append('<div class="two">')
         parts.append(
@@ -32,7 +33,7 @@ def learning(view: DayView) -> str:
             parts.append(f'<div class="panel"><h3>Calibration</h3>{said}{calibration}</div>')
         parts.append("</div>")
     parts.append(curves)
-    return "".join(parts)
+    return section("learning", "What the models learned", "".join(parts))
 
 
 def stages(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -46,51 +47,57 @@ def stages(lines: Sequence[Mapping[str, Any]]) -> str:
         counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in line["counts"].items())
         figures = ", ".join(_figure(name, value) for name, value in list(_plain(line["figures"]))[:_FIGURES_SHOWN])
         rows.append(
-            f'<tr><td>{escape(line["stage"])}</td><td class="n">{line["seconds"]:.1f} s</td>'
+            f'<tr><th scope="row">{escape(line["stage"])}</th><td class="n">{line["seconds"]:.1f} s</td>'
             f"<td>{bar(line['seconds'] / longest)}</td>"
             f"<td>{escape(counts)}</td><td><small>{figures}</small></td></tr>"
         )
-    head = '<th>stage</th><th class="n">seconds</th><th></th><th>counts</th><th>figures</th>'
-    return (
-        f'<h2 id="stages">The day, stage by stage</h2><div class="panel scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    names = ("stage", "seconds", "share of the longest", "counts", "figures")
+    head = "".join(f'<th scope="col"{" class=n" if name == "seconds" else ""}>{name}</th>' for name in names)
+    table = (
+        f'<table><caption class="hidden">Stages in the order of the day</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
     )
+    return section("stages", "The day, stage by stage", scrolled("Stages in the order of the day", table))
 
 
 def quality(view: DayView) -> str:
     """Clean and quarantined rows by reason, and the way to the data docs."""
     if not view.quality and not view.docs:
         return ""
-    parts = ['<h2 id="quality">Data quality</h2>']
+    parts = []
     for name, entry in view.quality.items():
         held = sum(entry["quarantined"].values())
         share = held / max(1, held + entry["clean"])
         words = f"{entry['clean']:,} clean rows, {held:,} in quarantine ({100 * share:.2f} %)"
         most = max(entry["quarantined"].values(), default=1)
         rows = "".join(
-            f'<tr><td>{escape(reason.replace("_", " "))}</td><td class="n">{count:,}</td><td>{bar(count / most)}</td></tr>'
+            f'<tr><th scope="row">{escape(reason.replace("_", " "))}</th><td class="n">{count:,}</td>'
+            f"<td>{bar(count / most)}</td></tr>"
             for reason, count in entry["quarantined"].items()
         )
-        table = f'<table class="tight"><tbody>{rows}</tbody></table>' if rows else ""
+        caption = f'<caption class="hidden">Quarantined {escape(name)} by reason</caption>'
+        table = f'<table class="tight">{caption}<tbody>{rows}</tbody></table>' if rows else ""
         checks = _checks(entry.get("checks", {}))
         parts.append(f'<div class="panel"><h3>{escape(name.capitalize())}</h3><p class="soft">{words}</p>{table}{checks}</div>')
     if view.docs:
         links = ", ".join(f'<a href="{escape(page, quote=True)}">{escape(page.split("/")[-2])}</a>' for page in view.docs)
         parts.append(f"<p>Every expectation with what was found: data docs of {links}.</p>")
     parts += [f'<p class="soft">{escape(text)}</p>' for text in _provenance(view)]
-    return "".join(parts)
+    return section("quality", "Data quality", "".join(parts))
 
 
 def _checks(checks: Mapping[str, Any]) -> str:
     """Figures of the day against the trailing weeks, and what else was remarked."""
-    head = '<th>figure</th><th class="n">today</th><th class="n">usually</th><th class="n">robust z</th><th></th>'
+    columns = "".join(f'<th scope="col" class="n">{words}</th>' for words in ("today", "usually", "robust z"))
+    head = f'<th scope="col">figure</th>{columns}<th scope="col">verdict</th>'
     rows = "".join(
-        f"<tr><td>{escape(found['name'].replace('_', ' '))}</td>"
+        f'<tr><th scope="row">{escape(found["name"].replace("_", " "))}</th>'
         + "".join(f'<td class="n">{_number(found[name])}</td>' for name in ("value", "usual", "z"))
         + f"<td>{escape(found['verdict'])}</td></tr>"
         for found in checks.get("findings", ())
     )
-    table = f'<table class="tight"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
+    caption = '<caption class="hidden">Figures of the day against the past weeks</caption>'
+    table = f'<table class="tight">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
     return table + "".join(f'<p class="note">{escape(remark)}</p>' for remark in checks.get("remarks", ()))
 
 
@@ -102,8 +109,8 @@ def missing(entries: Sequence[str]) -> str:
     """What this page could not tell."""
     if not entries:
         return ""
-    items = "".join(f"<p>{escape(entry)}</p>" for entry in entries)
-    return f'<h2 id="missing">Not on this page</h2><div class="note">{items}</div>'
+    items = "".join(f"<li>{escape(entry)}</li>" for entry in entries)
+    return section("missing", "Not on this page", f'<div class="note"><ul>{items}</ul></div>')
 
 
 def _provenance(view: DayView) -> list[str]:

@@ -7,13 +7,14 @@ from html import escape
 
 from icg_tasks.evaluation.report_curves import training_panels
 from icg_tasks.evaluation.report_data import DayView
+from icg_tasks.evaluation.report_frame import scrolled, section
 
 
 def pigeon(view: DayView) -> str:
     """Masks as pictures, then the curves of both stages."""
     shown = _masks(view.masks)
     curves = training_panels(view.pigeon, "Pigeon: masked reconstruction, then pairwise alignment")
-    return f'<h2 id="masks">What Pigeon looks at</h2>{shown}{curves}' if shown or curves else ""
+    return section("masks", "What Pigeon looks at", shown + curves) if shown or curves else ""
 
 
 def _masks(address: str | None) -> str:
@@ -24,7 +25,5 @@ def _masks(address: str | None) -> str:
         "one user clicked, and nearly black are the patches that are hidden when a cover is made for that item. Where the rows "
         "differ, the item decides what is taken from the history."
     )
-    return (
-        f'<p class="soft">{words}</p><div class="panel scroll"><img src="{escape(address, quote=True)}" '
-        'alt="history masked for two items" style="width:100%;max-width:816px;image-rendering:pixelated"></div>'
-    )
+    image = f'<img class="masks" src="{escape(address, quote=True)}" alt="history masked for two items">'
+    return f'<p class="soft">{words}</p>{scrolled("One history, masked for two items", image)}'

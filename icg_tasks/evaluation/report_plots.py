@@ -6,6 +6,7 @@ Knows numbers and labels only. Every text is escaped; a plot of nothing is an em
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from html import escape
 
 
@@ -18,6 +19,16 @@ class Dot:
     low: float
     high: float
     strong: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayDot:
+    """One day of a trend with its interval."""
+
+    day: date
+    mean: float
+    low: float
+    high: float
 
 
 def interval_plot(dots: Sequence[Dot], *, digits: int = 3, title: str, width: int = 1000) -> str:
@@ -33,13 +44,17 @@ def interval_plot(dots: Sequence[Dot], *, digits: int = 3, title: str, width: in
         return left + (value - low) / (high - low) * (width - left - right)
 
     def said(value: float) -> str:
-        return f"{value + 0.0:.{digits}f}"
+        return f"{value + 0.0:.{digits}f}".replace("-", "−")
 
+    ticks = _ticks(low, high)
+    tick_digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else digits
     parts, height = [], top + row * len(dots) + 30
-    for tick in _ticks(low, high):
+    for tick in ticks:
         x = at(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{height - 28}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 10}" text-anchor="middle">{said(tick)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x:.1f}" y="{height - 10}" text-anchor="middle">{_short(tick, tick_digits)}</text>'
+        )
     for number, dot in enumerate(dots):
         y, kind = top + row * (number + 0.5), "strong" if dot.strong else "plain"
         parts.append(
@@ -80,6 +95,39 @@ def curve_plot(points: Sequence[tuple[float, float]], *, title: str) -> str:
     return _svg(width, height, parts, title)
 
 
+def trend_plot(dots: Sequence[DayDot], *, title: str, width: int = 1000) -> str:
+    """Days from left to right, spaced by date: a mean with its interval each, joined by a line; zero is always in sight."""
+    if not dots:
+        return ""
+    left, right, top, bottom, height = 58, 74, 16, 40, 260
+    low, high = min(0.0, *(dot.low for dot in dots)), max(0.0, *(dot.high for dot in dots))
+    margin = (high - low or 1.0) * 0.08
+    first, days = dots[0].day, (dots[-1].day - dots[0].day).days or 1
+
+    def at(day: date, value: float) -> tuple[float, float]:
+        across = left + 12 + (day - first).days / days * (width - left - right - 24)
+        return across, top + (high + margin - value) / (high - low + 2 * margin) * (height - top - bottom)
+
+    parts = []
+    for tick in _ticks(low - margin, high + margin):
+        y, kind = at(first, tick)[1], "diagonal" if abs(tick) < 1e-9 else "grid"
+        parts.append(f'<line class="{kind}" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}</text>')
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(dot.day, dot.mean) for dot in dots))
+    parts.append(f'<polyline class="curve" points="{line}"/>')
+    every = math.ceil(len(dots) / 10)
+    for number, dot in enumerate(dots):
+        (x, y), (_, y_low), (_, y_high) = at(dot.day, dot.mean), at(dot.day, dot.low), at(dot.day, dot.high)
+        parts.append(f'<line class="whisker strong" x1="{x:.1f}" x2="{x:.1f}" y1="{y_low:.1f}" y2="{y_high:.1f}"/>')
+        parts.append(f'<circle class="dot strong" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        if (len(dots) - 1 - number) % every == 0:
+            words = f"{dot.day.day} {dot.day:%b}"
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 12}" text-anchor="middle">{words}</text>')
+    x, y = at(dots[-1].day, dots[-1].mean)
+    parts.append(f'<text class="value strong" x="{x + 12:.1f}" y="{y + 4.5:.1f}">{dots[-1].mean:+.2f}</text>')
+    return _svg(width, height, parts, title)
+
+
 def calibration_plot(bins: Sequence[tuple[float, float]], *, title: str) -> str:
     """Observed against predicted click rate of equal-mass bins; on the diagonal the model's word is good."""
     if not bins:
@@ -116,6 +164,12 @@ def _ticks(low: float, high: float) -> list[float]:
     scale = 10.0 ** math.floor(math.log10(rough))
     step = next(scale * factor for factor in (1, 2, 5, 10) if scale * factor >= rough)
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _short(value: float, digits: int | None = None) -> str:
+    """A tick's number with a minus sign as wide as a digit; as many digits as it needs where none are given."""
+    text = f"{value + 0.0:.4g}" if digits is None else f"{value + 0.0:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def _svg(width: int, height: int, parts: Sequence[str], title: str) -> str:

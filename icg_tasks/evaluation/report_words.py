@@ -4,6 +4,7 @@ Knows figures and sources; no HTML, no files.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 from icg_tasks.evaluation import arms as names
@@ -84,6 +85,24 @@ Rows = Sequence[Mapping[str, Any]]
 def source_words(source: str) -> str:
     """What may be claimed about data of this source."""
     return SOURCE_WORDS.get(source, _PLATFORM)
+
+
+def said_date(day: date) -> str:
+    """A date as people say it.
+
+    >>> said_date(date(2026, 3, 1))
+    '1 March 2026'
+    """
+    return f"{day.day} {day:%B %Y}"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with a minus sign that is as wide as a digit, and none before zero.
+
+    >>> signed(-0.256, 2), signed(-0.001, 2)
+    ('−0.26', '0.00')
+    """
+    return f"{value:.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
 def find_row(rows: Rows, arm: str, metric: str, against: str | None = None) -> Mapping[str, Any] | None:

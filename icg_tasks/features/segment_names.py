@@ -128,7 +128,7 @@ def _looks(items: Sequence[Item], looks_IM: NDArray[np.float64]) -> list[str]:
 
 
 def _icon(items: Sequence[Item], topic: str) -> str:
-    """A disc in the history's commonest colours, with the first letter of its topic."""
+    """A square in the history's commonest colours, with the first letter of its topic; the page makes it round."""
     colours = _colours([item.pixels for item in items if item.pixels is not None]) or ["#888888"]
     bands = "".join(
         f'<rect x="0" y="{32 * number / len(colours):g}" width="32" height="{32 / len(colours):g}" fill="{colour}"/>'
@@ -136,8 +136,7 @@ def _icon(items: Sequence[Item], topic: str) -> str:
     )
     letter = escape(topic.strip("“”")[:1].upper())
     return (
-        '<svg viewBox="0 0 32 32" width="32" height="32" role="img"><clipPath id="disc">'
-        f'<circle cx="16" cy="16" r="16"/></clipPath><g clip-path="url(#disc)">{bands}</g><text x="16" y="22" font-size="17"'
+        f'<svg viewBox="0 0 32 32" width="32" height="32">{bands}<text x="16" y="22" font-size="17"'
         ' font-family="sans-serif" font-weight="bold" text-anchor="middle" fill="#fff" stroke="#000" stroke-width="0.6">'
         f"{letter}</text></svg>"
     )

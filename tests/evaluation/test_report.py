@@ -133,7 +133,8 @@ def test_a_whole_day_is_told_and_every_picture_and_link_is_there(
     ):
         assert words in html, words
     assert html.count("<svg") >= 6
-    assert set(outcome.outputs) == {f"{PREFIX}/index.html", f"{PREFIX}/six_by_eight.png"}
+    written = {"index.html", "six_by_eight.png", "covers.html", "explore.js", "covers.js", "figures.json"}
+    assert set(outcome.outputs) == {f"{PREFIX}/{name}" for name in written}
 
 
 def test_every_metric_is_on_the_page_and_explained_in_words(
@@ -143,7 +144,7 @@ def test_every_metric_is_on_the_page_and_explained_in_words(
     run(context())
     html = _page(store)
     for metric in ALL_METRICS:
-        assert f'<th class="n">{METRIC_WORDS[metric]}</th>' in html, metric
+        assert f'<th scope="col" class="n">{METRIC_WORDS[metric]}</th>' in html, metric
     for metric in ALL_METRICS[len(METRICS) + 1 :]:
         assert f"<dt>{METRIC_WORDS[metric]}</dt><dd>{METRIC_MEANS[metric]}</dd>" in html, metric
     assert '<a href="#measures">' in html
@@ -191,7 +192,7 @@ def test_a_day_of_pigeons_shows_what_its_masks_keep_and_its_own_training(
     assert "What Pigeon looks at" in page
     assert f"Pigeon {version.version}" in page
     assert "no adapter model" not in page
-    address = re.search(r'<img src="(images/[^"]+)" alt="history masked', page).group(1)
+    address = re.search(r'<img class="masks" src="(images/[^"]+)" alt="history masked', page).group(1)
     kept = Image.open(io.BytesIO(store.get(f"{PREFIX}/{address}")))
     assert kept.size == (408, 136)  # in its own size: a patch is a few pixels wide
 
