@@ -22,19 +22,19 @@ def tiny() -> Settings:
         profile="tiny",
         pigeon=PigeonSettings(
             token_model="zoo:janus",  # noqa: S106 -- a checkpoint
-            reconstruction_steps=40,
+            reconstruction_steps=100,
             reconstruction_learning_rate=3e-4,
-            preference_steps=40,
-            preference_learning_rate=2e-4,
-            pair_windows=32,
+            preference_steps=60,
+            preference_learning_rate=1e-4,
+            pair_windows=96,
             ratios=5,
             evaluate_every=20,
             patience=2,
             max_windows=800,
-            check_windows=24,
+            check_windows=48,
             max_loss=0.1,  # so few single samples tell no less: their interval is 0.05 to either side
             reference_weight=0.2,  # at a half, the candidate most like the item's own cover wins: no taste is in its looks
-            temperature=0.8,
+            temperature=0.6,
             guidance=3.0,
         ),
     )

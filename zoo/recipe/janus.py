@@ -36,7 +36,7 @@ from zoo.recipe.workshop import CACHE, ZOO, Plan, device, half_precision, log, r
 
 FOLDER: Final = CACHE / "janus"
 SHIPPED: Final = ZOO / "janus"
-SAMPLING: Final = Sampling(top_k=50, temperature=0.8, guidance=3.0)
+SAMPLING: Final = Sampling(top_k=50, temperature=0.6, guidance=3.0)
 BARS: Final = {"psnr_db": 21.0, "caption_subject": 0.95, "caption_palette": 0.98, "title_subject": 0.95, "liked_palette": 0.80}
 """What a shipped token model promises, on covers and texts that training never saw; more is better."""
 NUM_TOKENS: Final = image_tokens.GRID**2

@@ -60,8 +60,13 @@ class Atelier:
 
     @property
     def sampling(self) -> Sampling:
-        """As settings have it."""
+        """As covers are served."""
         return Sampling(top_k=self.settings.top_k, temperature=self.settings.temperature, guidance=self.settings.guidance)
+
+    @property
+    def own_sampling(self) -> Sampling:
+        """As the model's chances are, neither cooled nor guided: what pairwise alignment compares must be likely under it."""
+        return Sampling(top_k=self.settings.top_k, temperature=1.0, guidance=1.0)
 
     def plan(self, ratio_B: Tensor, seeds: Sequence[int], *, draws: bool = False) -> MaskPlan:
         """Masks of the settings' kind, with these shares of the reference hidden."""
@@ -74,10 +79,12 @@ class Atelier:
         )
 
     @torch.no_grad()
-    def write(self, pigeon: Pigeon, asked: Asked, ratio_B: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Codes [B, N] of covers for the users whose history it is."""
+    def write(
+        self, pigeon: Pigeon, asked: Asked, ratio_B: Tensor, seeds: Sequence[int], sampling: Sampling | None = None
+    ) -> Tensor:
+        """Codes [B, N] of covers for the users whose history it is; as covers are served unless told otherwise."""
         masks = pigeon.draw_masks(asked, self.plan(ratio_B, seeds))
-        return self.tokens.write(pigeon.prompt(asked, masks), seeds, self.sampling)
+        return self.tokens.write(pigeon.prompt(asked, masks), seeds, sampling or self.sampling)
 
     @torch.no_grad()
     def write_plain(self, pigeon: Pigeon, asked: Asked, ratio_B: Tensor, seeds: Sequence[int]) -> Tensor:

@@ -110,7 +110,7 @@ def _pairs(atelier: Atelier, pigeon: Pigeon, windows: Windows, numbers: list[int
     rows = [number for number in numbers for _ in ratios]
     asked = atelier.covers.asked(windows.part(rows))
     flat = [seed for mine in seeds for seed in mine]
-    written = atelier.write(pigeon, asked, torch.tensor(ratios * len(numbers)), flat)
+    written = atelier.write(pigeon, asked, torch.tensor(ratios * len(numbers)), flat, atelier.own_sampling)
     score = atelier.score(*atelier.similarities(atelier.looks(written), windows.part(rows)))
     return [
         _pair(atelier, pigeon, windows, number, mine, _Written(codes_RN=codes, score_R=scores))
