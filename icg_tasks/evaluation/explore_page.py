@@ -37,7 +37,8 @@ _LIST: Final = """<section id="list" aria-label="Covers"><p id="status" class="s
 <div class="heading"><h2 id="detail-title">Cover</h2>
 <button type="button" id="close">Close</button></div><p id="detail-for" class="soft"></p>
 <div id="detail-pictures" class="pictures"></div><table><caption class="hidden">Figures of this cover</caption>
-<tbody id="detail-values"></tbody></table>
+<thead id="detail-heads" hidden><tr><td></td><th scope="col" class="n">this cover</th>
+<th scope="col" class="n" id="detail-other">compared</th></tr></thead><tbody id="detail-values"></tbody></table>
 <p class="soft keys">The arrow keys lead to the covers before and after.</p></dialog>"""
 
 

@@ -13,9 +13,9 @@ PAGE_SIZE: Final = 60
 """Covers on one page of the list."""
 
 _DRAWING: Final = r"""
-function picture(cover, words) {
+function picture(cover, words, loading = "lazy") {
   if (!cover) return make("span", {class: "gone"}, "none");
-  const image = make("img", {src: near(cover.day, cover.src), alt: words, loading: "lazy", decoding: "async",
+  const image = make("img", {src: near(cover.day, cover.src), alt: words, loading, decoding: "async",
     width: 128, height: 128});
   image.addEventListener("load", () => sharpen(image));
   return image;
@@ -126,7 +126,9 @@ function look(number) {
     ? `for this segment, by ${one.by}` : one.by;
   by("detail-pictures").replaceChildren(...extra.filter(Boolean).map((one) => make("figure",
     {class: one.src === cover.src && one.by === cover.by ? "mine" : null},
-    picture(one, describe(one, under(one))), make("figcaption", {}, under(one)))));
+    picture(one, describe(one, under(one)), "eager"), make("figcaption", {}, under(one)))));
+  by("detail-heads").hidden = !(cover.other && cover.other.values.length);
+  by("detail-other").textContent = cover.other ? againstWords() : "";
   by("detail-values").replaceChildren(...metrics().map(([, words, percent], place) => make("tr", {},
     make("th", {scope: "row"}, words), make("td", {class: "n"}, said(cover.values[place], percent)),
     cover.other && cover.other.values.length

@@ -32,7 +32,7 @@ dialog { width:min(880px,calc(100vw - 32px)); max-height:calc(100vh - 32px); pad
   background:var(--card); border:1px solid var(--line); border-radius:16px; overflow:auto; }
 dialog::backdrop { background:rgba(10,8,5,.55); } dialog h2 { margin:0; font-size:26px; }
 .heading { display:flex; justify-content:space-between; align-items:start; gap:16px; }
-.pictures { display:grid; grid-template-columns:repeat(auto-fit,minmax(120px,1fr)); gap:14px; margin:16px 0; }
+.pictures { display:grid; grid-template-columns:repeat(auto-fit,minmax(100px,1fr)); gap:14px; margin:16px 0; }
 .pictures figure { max-width:260px; } .pictures .mine img { outline:2.5px solid var(--accent); outline-offset:2px; }
 .pictures .mine figcaption { color:var(--accent); font-weight:600; } dialog table { width:auto; } .keys { font-size:13px; }
 @media (max-width:700px) { .covers { grid-template-columns:repeat(auto-fill,minmax(104px,1fr)); gap:16px 10px; }
