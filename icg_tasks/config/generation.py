@@ -13,4 +13,5 @@ class GenerationSettings:
     states_cache_bytes: int = 1_000_000_000  # of what the language model said of items, kept in the store; 0: not kept
     channels_last: bool = False  # convolutions' memory layout of denoiser and autoencoder
     half_weights: bool = False  # the denoiser whole in bfloat16 on a CPU that multiplies in it, not its products alone
+    lean_layers: bool = True  # layers that draw the same with less work on a CPU
     compile: bool = False  # torch.compile of the denoiser; needs a C++ compiler on a CPU, costs about a minute per process

@@ -125,8 +125,8 @@ class Denoiser(Protocol):
         """Whether network and decoder compute their activations again in the backward pass instead of keeping them (off)."""
         ...
 
-    def quicken(self, *, channels_last: bool, compiled: bool) -> None:
-        """Options that change speed, and images by rounding alone (both off)."""
+    def quicken(self, *, channels_last: bool, compiled: bool, lean: bool = False) -> None:
+        """Options that change speed, and images by rounding alone (all off); for drawing, not for training."""
         ...
 
     def encode_text(self, texts: Sequence[str]) -> Conditioning:

@@ -67,7 +67,8 @@ class IcgGenerator:
         compute = choose_compute(settings.backbones)
         language = open_language_model(settings.backbones, compute)
         denoiser = open_denoiser(settings, replace(compute, half_on_cpu=settings.generation.half_weights), lora)
-        denoiser.quicken(channels_last=settings.generation.channels_last, compiled=settings.generation.compile)
+        how = settings.generation
+        denoiser.quicken(channels_last=how.channels_last, compiled=how.compile, lean=how.lean_layers)
         return cls(IcgAdapter.load(adapter), language, denoiser, settings.covers, compute, settings.generation)
 
     @torch.no_grad()
