@@ -60,7 +60,7 @@ function options(select, groups, value) {
     return label && made.length ? [make("optgroup", {label}, ...made)] : made;
   }));
   select.value = value;
-  if (select.selectedIndex < 0) { select.selectedIndex = 0; chosen[select.name] = select.value; }
+  if (select.selectedIndex < 0 && select.length) { select.selectedIndex = 0; chosen[select.name] = select.value; }
 }
 function fill() {
   const form = by("filters"), judged = chosen.view === "judged";
@@ -107,7 +107,7 @@ async function show(focus) {
   history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
 }
 function fromAddress() {
-  const asked = [...new URLSearchParams(location.hash.slice(1))].filter(([name]) => name in defaults);
+  const asked = [...new URLSearchParams(location.hash.slice(1))].filter(([name]) => Object.hasOwn(defaults, name));
   Object.assign(chosen, defaults, Object.fromEntries(asked));
   if (!day.published.length) chosen.view = "judged";
   if (!day.judged.length) chosen.view = "published";

@@ -95,6 +95,8 @@ dt { font-weight:600; } dd { margin:0; color:var(--soft); } .panel>h3 { margin-b
   header.top,main,body>footer { padding-inline:16px; } header.top { padding-top:32px; }
   .two { grid-template-columns:1fr; } h2 { margin-top:56px; }
   .strip { grid-template-columns:repeat(4,1fr); } .cards { grid-template-columns:1fr; } }
+@media (max-height:640px) { header.top { padding-top:24px; } h1 { font-size:34px; } .lead { font-size:17px; } header.top nav {
+  margin-top:14px; } .tiles { margin-top:20px; } }
 @media (prefers-reduced-motion:no-preference) { html { scroll-behavior:smooth; } }
 @media print { body { background:#fff; } .tile,.panel { box-shadow:none; } }
 """
