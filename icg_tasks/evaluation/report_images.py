@@ -30,6 +30,7 @@ class ImageFolder:
     def __init__(self, store: ObjectStore, run_date: date) -> None:
         self._store, self._prefix = store, f"{partition_prefix(REPORTS, run_date)}/images"
         self.kept: set[str] = set()
+        self._by_key: dict[str, str | None] = {}
 
     def add_bytes(self, data: bytes) -> str:
         """Keep an image file's picture; returns ``images/<name>.png``. Raises DataCorrupt where it cannot be decoded."""
@@ -50,6 +51,11 @@ class ImageFolder:
 
     def add_key(self, key: str) -> str | None:
         """Keep the picture under a store key; None where there is none or it is damaged (the page says so in its place)."""
+        if key not in self._by_key:
+            self._by_key[key] = self._read_key(key)
+        return self._by_key[key]
+
+    def _read_key(self, key: str) -> str | None:
         found = self._store.get_with_etag(key)
         if found is None:
             return None

@@ -140,6 +140,22 @@ def test_every_file_of_a_real_report_is_served(tmp_path):
     assert all(media_type(key, DAY) for key in store.list("covers/v1/blobs/"))
 
 
+def test_airflow_s_own_log_in_guards_it(airflow_database):
+    """As the api-server mounts it; the demo alone lets everybody in, by a middleware of the simple auth manager."""
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    manager = create_auth_manager()
+    nobody, viewer = (manager.generate_jwt(SimpleAuthManagerUser(username="x", role=role)) for role in (None, "viewer"))
+    [entry] = CoversTab().fastapi_apps
+    assert entry["url_prefix"] == PREFIX
+    inside = TestClient(entry["app"], follow_redirects=False)
+    for path in (f"{RUN}/", PAGE, f"{RUN}/covers/v1/blobs/{BLOB[:2]}/{BLOB}.webp"):
+        assert inside.get(path).status_code == 401
+        for token, status in (("forged", 403), (nobody, 403), (viewer, 404)):  # no such run in this Airflow
+            assert inside.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == status, (path, token)
+
+
 def test_airflow_is_told_of_the_tab():
     [view] = CoversTab.external_views
     assert view["destination"] == "dag_run"

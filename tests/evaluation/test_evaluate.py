@@ -151,7 +151,7 @@ def test_image_metrics_and_held_out_users_are_what_these_arms_must_give(
     ):
         assert words in notes, words
     page = store.get(f"{PREFIX}/evaluation.html").decode()
-    assert "http" not in page
+    assert "://" not in page
     assert all(f">{METRIC_WORDS[metric]}</th>" in page for metric in {metric for _, metric in mean})
     with_some = {
         segment.segment_id
