@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch._inductor import config as inductor
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning, ConditioningShape, join
 from icg_tasks.backbones.denoisers.lean import lighten
@@ -36,6 +37,7 @@ class LatentDenoiser(ABC):
 
     shape: ConditioningShape
     schedule: Schedule
+    _freezes = False  # whether a compiler may take weights for constants
 
     def __init__(self, folder: PipelineFolder, compute: Compute, size_pixels: int, lora_folder: Path | None) -> None:
         network = folder.network(self.part, self.network_class, compute.frozen_dtype)
@@ -100,7 +102,8 @@ class LatentDenoiser(ABC):
             if self.part == "unet":
                 self.network.to(memory_format=torch.channels_last)
         if compiled:
-            self.network.compile(dynamic=False, options={"freezing": self.compute.device.type == "cpu"})
+            self.network.compile(dynamic=False)
+            self._freezes = self.compute.device.type == "cpu"
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Noise [B, N, H, W] from one CPU generator per image."""
@@ -113,7 +116,8 @@ class LatentDenoiser(ABC):
         self, conditioning: Conditioning, unconditional: Conditioning, noise_BNHW: Tensor, *, steps: int, guidance: float
     ) -> Tensor:
         """Guided steps of the checkpoint's own scheduler; no gradient."""
-        return self._walk(conditioning, unconditional, noise_BNHW, steps, guidance, gradient_steps=0)
+        with inductor.patch(freezing=self._freezes):  # a compiler's settings are each thread's own
+            return self._walk(conditioning, unconditional, noise_BNHW, steps, guidance, gradient_steps=0)
 
     def sample_with_gradient(
         self,

@@ -1,6 +1,7 @@
 """Lean layers: the same sums as diffusers' own, in every family; what they do not understand stays as it is."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
+from torch._inductor import config as inductor
 
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
 from icg_tasks.backbones.denoisers.lean import Doubling, GatedUnit, Residual, lighten
@@ -162,3 +164,15 @@ def test_an_autoencoder_that_wants_float32_keeps_it(folder_of: Callable[[str], P
     assert {parameter.dtype for parameter in denoiser.vae.parameters()} == {torch.float32}
     assert {parameter.dtype for parameter in denoiser.network.parameters()} == {torch.float32, torch.bfloat16}
     assert drawn(denoiser).dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_a_compiled_network_draws_the_same_in_a_thread(folder_of: Callable[[str], Path]) -> None:
+    denoiser = fresh(folder_of("sd15"), "sd15", bfloat16=False)
+    wanted = drawn(denoiser)
+    before = inductor.freezing
+    denoiser.quicken(channels_last=False, compiled=True, lean=True)
+    with ThreadPoolExecutor(1) as pool:
+        assert close(pool.submit(drawn, denoiser).result(), wanted, 1e-3)
+    assert inductor.freezing == before
+    assert torch._dynamo.utils.counters["inductor"]["pattern_matcher_count"] > 0
