@@ -1,9 +1,10 @@
 """Covers per second: the stage generate-covers beside the loop that one would write today, on the same pairs, models and seeds.
 
-Run: ``python -m benchmarks.generate [--segments 64 --items 64 --covers 2048 --pairs 192 --blocks 6]``; writes RESULTS.md. Both
-sides are measured in short blocks by turns, and the ratio is the median over blocks. Then the options (precision, batch, memory
-layout) by turns, and a second day on which 5 % of the pairs changed. About eight minutes on two idle cores.
-``--device cuda --shapes sd15|sdxl`` measures batches of random weights of those shapes there instead (generate_gpu.py).
+Run: ``python -m benchmarks.generate [--segments 64 --items 64 --covers 1536 --pairs 192 --blocks 6]``; writes RESULTS.md. Loop
+and engine are measured in short blocks by turns; ratios, by the clock and of processor seconds, are medians over blocks. Then
+the options (precision, batch, layers, memory layout, compiler) by turns, and a second day on which 5 % of the pairs changed.
+About six minutes on two idle cores. ``--device cuda --shapes sd15|sdxl`` measures batches of random weights of those shapes
+there instead (generate_gpu.py).
 """
 
 import argparse
@@ -13,11 +14,12 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from benchmarks import generate_limit
+from benchmarks.generate_blocks import one_block, table
 from benchmarks.generate_ground import DAY, NEXT, context_of, fill_day, plant, settings_for, with_settings
-from benchmarks.generate_sides import Answer, Images, PipelinePerPair, Row, Share, Workers
+from benchmarks.generate_sides import PipelinePerPair, Row, Workers
 from benchmarks.results import write_section
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts import partitions as keys
@@ -25,14 +27,21 @@ from icg_tasks.covers import generate, plan, publish
 from icg_tasks.covers.shards import batch_order
 from icg_tasks.lake.partitions import read_partition
 
-OPTIONS = {
-    "float32, 8 at once": {"precision": "float32", "cpu_batch_size": 8},
-    "auto, 8 at once": {"precision": "auto", "cpu_batch_size": 8},
-    "auto, 32 at once": {"precision": "auto", "cpu_batch_size": 32},
-    "auto, 64 at once": {"precision": "auto", "cpu_batch_size": 64},
-    "auto, 32 at once, weights in bfloat16": {"precision": "auto", "cpu_batch_size": 32, "half_weights": True},
-    "auto, 32 at once, channels last": {"precision": "auto", "cpu_batch_size": 32, "channels_last": True},
+OURS = {"cpu_batch_size": 32}
+"""What the engine beside the loop is told; all else as it comes."""
+PLAIN = {"lean_layers": False}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "float32, layers as they come, 8 at once": PLAIN | {"precision": "float32", "cpu_batch_size": 8},
+    "layers as they come, 8 at once": PLAIN | {"cpu_batch_size": 8},
+    "layers as they come, 32 at once": PLAIN | {"cpu_batch_size": 32},
+    "8 at once": {"cpu_batch_size": 8},
+    "32 at once": OURS,
+    "64 at once": {"cpu_batch_size": 64},
+    "32 at once, weights in bfloat16": OURS | {"half_weights": True},
+    "32 at once, channels last": OURS | {"channels_last": True},
+    "32 at once, compiled": OURS | {"compile": True},
 }
+"""Products in bfloat16 and lean layers unless something else is said."""
 
 
 def main() -> int:
@@ -51,7 +60,9 @@ def main() -> int:
         rows = sorted((row for row in rows if row["segment_id"] != "_all"), key=batch_order)
         workers = Workers(words.workers)
         try:
-            sections = [against_the_loop(words, settings, rows, workers), options(words, settings, rows, workers)]
+            sections = [against_the_loop(words, settings, rows, workers)]
+            if words.rounds:
+                sections.append(options(words, settings, rows, workers))
         finally:
             workers.close()
     with tempfile.TemporaryDirectory() as folder:
@@ -63,12 +74,13 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """Words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("segments", 64), ("items", 64), ("covers", 2048), ("pairs", 192), ("blocks", 6), ("workers", 2)):
+    for name, default in (("segments", 64), ("items", 64), ("covers", 1536), ("pairs", 192), ("blocks", 6), ("workers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--option-covers", type=int, default=128, help="covers per option and round")
-    parser.add_argument("--rounds", type=int, default=2, help="of the options")
-    parser.add_argument("--day-segments", type=int, default=15, help="of the two days; with everybody one more")
-    parser.add_argument("--day-items", type=int, default=80)
+    parser.add_argument("--rounds", type=int, default=2, help="of the options; 0: without them")
+    parser.add_argument("--skip-compiled", action="store_true", help="leave out the option that needs a C++ compiler")
+    parser.add_argument("--day-segments", type=int, default=12, help="of the two days; with everybody one more")
+    parser.add_argument("--day-items", type=int, default=60)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shapes", default="tiny", choices=["tiny", "small", "sd15", "sdxl"])
     parser.add_argument("--batch", type=int, default=16, help="images at once on a GPU")
@@ -82,63 +94,48 @@ def against_the_loop(words: argparse.Namespace, settings: Settings, rows: list[R
     rows = rows[: words.covers]
     per_block, pairs = len(rows) // words.blocks, words.pairs // words.blocks
     naive = PipelinePerPair(settings)
-    workers.open("ours", settings)
+    workers.open("ours", with_settings(settings, **OURS))
     naive.draw(rows[0])
-    workers.make("ours", rows[:1])
-    ratios, loops, ours, share, largest, apart = [], [], [], Share(), [], []
-    for block in range(words.blocks):
-        mine = rows[block * per_block : (block + 1) * per_block]
-        sampled = mine[:: max(1, len(mine) // pairs)][:pairs]
-        began = time.perf_counter()
-        theirs = {row["seed"]: naive.draw(row) for row in sampled}
-        loops.append(len(sampled) / (time.perf_counter() - began))
-        seconds, answers = workers.make("ours", mine, frozenset(theirs))
-        ours.append(len(mine) / seconds)
-        ratios.append(ours[-1] / loops[-1])
-        for answer in answers:
-            share.add(answer.share)
-        largest.append(max(answer.largest_megabytes for answer in answers))
-        apart += differences(theirs, answers)
-        print(f"block {block}: loop {loops[-1]:.2f}, ours {ours[-1]:.2f} a second", file=sys.stderr, flush=True)
-    middle = statistics.median
-    drawing = share.drawing_processor / share.processor
-    return (
+    workers.make("ours", rows[: words.workers])
+    blocks, apart = [], []
+    for number in range(words.blocks):
+        mine = rows[number * per_block : (number + 1) * per_block]
+        block, found = one_block(naive, workers, mine, mine[:: max(1, len(mine) // pairs)][:pairs])
+        blocks.append(block)
+        apart += found
+        print(f"block {number}: loop {block.loop:.2f}, ours {block.ours:.2f} a second", file=sys.stderr, flush=True)
+    head = (
         f"{len(rows)} of {words.segments} x {words.items} pairs, {words.blocks} blocks by turns; the loop drew {pairs} pairs "
-        f"of each. Ours: {words.workers} processes of the stage's engine, which judges, checks and stores every image, too.\n\n"
-        "| | covers a second, median (range) |\n| --- | --- |\n"
-        f"| diffusers pipeline and language model per pair | {middle(loops):.2f} ({min(loops):.2f} to {max(loops):.2f}) |\n"
-        f"| generate-covers | {middle(ours):.2f} ({min(ours):.2f} to {max(ours):.2f}) |\n"
-        f"| times as fast | {middle(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) |\n\n"
-        f"Adapter, denoiser and autoencoder: {drawing:.1%} of the processor's time, {share.drawing_wall / share.wall:.1%} of "
-        f"the clock's, in threads that overlap. Pixels differ by {np.mean(apart):.2f} of 255 on average, in the worst cover by "
-        f"{max(apart):.2f}. Largest process after the first and the last block: {largest[0]:.0f} and {largest[-1]:.0f} MB."
+        f"of each with default threads. Ours: {words.workers} processes of the stage's engine with {OURS}, which judges, "
+        "checks and stores every image, too.\n\n"
     )
-
-
-def differences(theirs: Images, answers: list[Answer]) -> list[float]:
-    """Mean difference of each cover that both sides drew, in levels of 255."""
-    found: Images = {}
-    for answer in answers:
-        found |= answer.images
-    missing = set(theirs) - set(found)
-    if missing:
-        raise RuntimeError(f"{len(missing)} of {len(theirs)} covers were rejected; the sides cannot be compared")
-    return [float(np.abs(image.astype(np.int16) - found[name]).mean()) for name, image in theirs.items()]
+    return head + table(blocks, generate_limit.measure(settings), apart, words.workers)
 
 
 def options(words: argparse.Namespace, settings: Settings, rows: list[Row], workers: Workers) -> str:
-    """The same covers under every option, by turns."""
+    """The same covers under every option, by turns; the first batch of each, which may compile, told apart."""
     rows = rows[: words.option_covers]
-    rates: dict[str, list[float]] = {name: [] for name in OPTIONS}
-    for name, changes in OPTIONS.items():
+    tried = {name: how for name, how in OPTIONS.items() if not (words.skip_compiled and how.get("compile"))}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in tried}
+    first = {}
+    for name, changes in tried.items():
         workers.open(name, with_settings(settings, **dict(changes)))
+        first[name] = workers.make(name, rows[: words.workers])[0]
     for _ in range(words.rounds):
         for name, found in rates.items():
-            found.append(len(rows) / workers.make(name, rows)[0])
-            print(f"{name}: {found[-1]:.2f} a second", file=sys.stderr, flush=True)
-    lines = [f"| {name} | {statistics.median(found):.2f} |" for name, found in rates.items()]
-    head = f"Options, {len(rows)} covers each, {words.rounds} rounds by turns:\n\n| option | covers a second |\n| --- | --- |\n"
-    return head + "\n".join(lines)
+            seconds, answers = workers.make(name, rows)
+            found.append((len(rows) / seconds, sum(answer.share.processor for answer in answers) / len(rows)))
+            print(f"{name}: {found[-1][0]:.2f} a second", file=sys.stderr, flush=True)
+    middle = statistics.median
+    lines = [
+        f"| {name} | {middle(rate for rate, _ in found):.2f} | {middle(cost for _, cost in found):.4f} | {first[name]:.1f} |"
+        for name, found in rates.items()
+    ]
+    return (
+        f"Options, {len(rows)} covers each, {words.rounds} rounds by turns; products in bfloat16 and lean layers unless said "
+        "otherwise:\n\n| option | covers a second | processor seconds a cover | seconds of the first batch |\n"
+        "| --- | --- | --- | --- |\n" + "\n".join(lines)
+    )
 
 
 def second_day(folder: Path, words: argparse.Namespace) -> str:
