@@ -15,7 +15,7 @@ from icg_tasks.config.settings import CoverSettings
 
 DECIMALS = 4
 """Segment vectors are rounded to so many decimals, for the hash and for the model alike."""
-PIPELINE = 3
+PIPELINE = 4
 """Raise when the code changes what the same request draws: every cover is then made anew."""
 _DECIDES = (
     "candidates",
