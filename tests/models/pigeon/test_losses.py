@@ -20,7 +20,12 @@ JANUS = Path(__file__).resolve().parents[3] / "zoo" / "janus"
 def tiny(words: int, seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=words, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2
+        vocab_size=words,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
     )
     return LlamaForCausalLM(config)
 
@@ -48,7 +53,9 @@ def test_it_is_trls(tmp_path: Path) -> None:
         output_dir=str(tmp_path), beta=BETA, report_to=[], use_cpu=True, per_device_train_batch_size=2, disable_dropout=True,
         gradient_checkpointing=False, bf16=False, save_strategy="no",
     )  # fmt: skip
-    trainer = DPOTrainer(policy, ref_model=start, args=arguments, train_dataset=Dataset.from_dict(pairs), processing_class=words)
+    trainer = DPOTrainer(
+        policy, ref_model=start, args=arguments, train_dataset=Dataset.from_dict(pairs), processing_class=words
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     theirs = trainer.compute_loss(trainer.model, dict(batch))
     theirs.backward()
