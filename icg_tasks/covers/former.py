@@ -40,7 +40,6 @@ class Former:
     planned: dict[PairKey, Row] = field(default_factory=dict)  # of the plan: content_hash, reason
     vectors: dict[str, tuple[Vector, str]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)  # of the plan
-    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, context: StageContext) -> "Former":
@@ -69,7 +68,6 @@ class Former:
             planned={pair_key(row): row for row in planned},
             vectors=vectors,
             metadata=dict(plan.metadata) if plan else {},
-            settings=dict(plan.metadata.get("settings") or {}) if plan else {},
         )
 
     def why(self, wanted: Row, *, same_vector: bool, versions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
@@ -87,7 +85,7 @@ class Former:
         changes = {
             ITEM: planned["content_hash"] != wanted["content_hash"],
             MODEL: from_metadata(self.metadata, versions["generator"]) != dict(versions),
-            SETTINGS: self.settings != dict(settings),
+            SETTINGS: (self.metadata.get("settings") or {}) != dict(settings),
             SEGMENT: not same_vector,
             LOST: not row["there"],
         }

@@ -6,6 +6,7 @@ Legend: B images, L positions, C width, P pooled width, N latent channels, H W l
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,6 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch._inductor import config as inductor
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning, ConditioningShape, join
 from icg_tasks.backbones.denoisers.lean import lighten
@@ -116,7 +116,7 @@ class LatentDenoiser(ABC):
         self, conditioning: Conditioning, unconditional: Conditioning, noise_BNHW: Tensor, *, steps: int, guidance: float
     ) -> Tensor:
         """Guided steps of the checkpoint's own scheduler; no gradient."""
-        with inductor.patch(freezing=self._freezes):  # a compiler's settings are each thread's own
+        with _weights_as_constants() if self._freezes else nullcontext():
             return self._walk(conditioning, unconditional, noise_BNHW, steps, guidance, gradient_steps=0)
 
     def sample_with_gradient(
@@ -192,6 +192,14 @@ class LatentDenoiser(ABC):
             return self.predict(seen, time, told, guidance)
         said, unsaid = self.predict(torch.cat([seen, seen]), time, both, guidance).chunk(2)
         return unsaid + free * (said - unsaid)
+
+
+def _weights_as_constants() -> AbstractContextManager[None]:
+    """For what is compiled within, in this thread: a compiler's settings are each thread's own."""
+    from torch._inductor import config  # only where something is compiled
+
+    found: AbstractContextManager[None] = config.patch(freezing=True)
+    return found
 
 
 def _with_lora(network: Any, lora_folder: Path) -> Any:
