@@ -43,14 +43,18 @@ function judgedOf(arm) {
     by: day.arms[place][1], values: values[place], arm, sources, all: values})).filter((cover) => cover.src);
 }
 function lookUp(where) {
-  return where.byPair ??= new Map(publishedOf(where).map((cover) => [`${segmentOf(cover)[0]}\n${itemOf(cover)[0]}`, cover]));
+  return where.byPair ??= new Map([...publishedOf(where)].reverse().flatMap((cover) =>
+    [cover.by, ""].map((by) => [pair(segmentOf(cover)[0], cover, by), cover])));
 }
-const published = (where, segment, cover) => lookUp(where).get(`${segment}\n${itemOf(cover)[0]}`) || null;
+const pair = (segment, cover, by) => `${segment}\n${itemOf(cover)[0]}\n${by}`;
+const published = (where, segment, cover, by = cover.by) => lookUp(where).get(pair(segment, cover, by))
+  || (by === cover.by && lookUp(where).get(pair(segment, cover, ""))) || null;
 function other(cover) {
   const [kind, name] = chosen.against.split(":");
   if (kind === "own") return own(cover);
   if (kind === "plain") return published(day, day.segments[0][0], cover);
   if (kind === "segment") return published(day, name, cover);
+  if (kind === "by") return published(day, segmentOf(cover)[0], cover, name);
   if (kind === "day") return days.has(name) ? published(days.get(name), segmentOf(cover)[0], cover) : null;
   if (kind === "arm") return armOf(cover, name);
   return null;
@@ -67,6 +71,7 @@ function againstWords() {
   if (kind === "plain") return "unpersonalised";
   if (kind === "segment") return (day.segments.find(([id]) => id === name) || [name, name])[1];
   if (kind === "day") return dated(name);
+  if (kind === "by") return name;
   return (day.arms.find(([arm]) => arm === name) || [name, name])[1];
 }
 function choose() {

@@ -124,12 +124,15 @@ def address_of(context: StageContext, key: str) -> str:
 
 
 def _published(context: StageContext, shown: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
-    """Manifest rows of shown segments, the busiest items of all first, then the same items' unpersonalised covers."""
+    """Manifest rows of shown segments, the busiest items of all first, then the same items' unpersonalised covers.
+
+    Of each generator its first variant.
+    """
     store, day = context.store, context.run_date
     if find_partition(store, keys.COVER_MANIFESTS, day) is None or not shown:
         return [], 0
     table = read_partition(store, keys.COVER_MANIFESTS, day, list(_COLUMNS))
-    table = table.filter(pc.equal(table["variant"], 0))
+    table = table.filter(_first_of_each(table))
     mine = table.filter(pc.is_in(table["segment_id"], value_set=_texts(list(shown))))
     busy = {
         (row["segment_id"], item): number
@@ -139,13 +142,25 @@ def _published(context: StageContext, shown: Mapping[str, str]) -> tuple[list[di
     }
     rank = {segment: number for number, segment in enumerate(shown)}
     pairs = list(zip(mine["segment_id"].to_pylist(), mine["item_id"].to_pylist(), strict=True))
-    order = sorted(range(len(pairs)), key=lambda row: (busy.get(pairs[row], 1 << 30), rank[pairs[row][0]], pairs[row][1]))
+    variants = mine["variant"].to_pylist()
+    order = sorted(
+        range(len(pairs)), key=lambda row: (busy.get(pairs[row], 1 << 30), rank[pairs[row][0]], pairs[row][1], variants[row])
+    )
     chosen = mine.take(order[:MAX_COVERS]).to_pylist()
     everybody = table.filter(pc.equal(table["segment_id"], EVERYONE))
     wanted = list(dict.fromkeys(row["item_id"] for row in chosen))
     plain = everybody.filter(pc.is_in(everybody["item_id"], value_set=_texts(wanted))).to_pylist()
     place = {item: number for number, item in enumerate(wanted)}
-    return chosen + sorted(plain, key=lambda row: place[row["item_id"]]), len(pairs)
+    return chosen + sorted(plain, key=lambda row: (place[row["item_id"]], row["variant"])), len(pairs)
+
+
+def _first_of_each(table: pa.Table) -> pa.ChunkedArray:
+    """Which rows are of the lowest variant that their generator made."""
+    lowest = table.group_by("generator").aggregate([("variant", "min")])
+    found = pc.equal(table["variant"], -1)
+    for generator, variant in zip(lowest["generator"], lowest["variant_min"], strict=True):
+        found = pc.or_(found, pc.and_(pc.equal(table["generator"], generator), pc.equal(table["variant"], variant)))
+    return found
 
 
 def _judged(

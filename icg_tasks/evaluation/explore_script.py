@@ -73,7 +73,9 @@ function fill() {
   form.made.value = chosen.made;
   const against = judged ? [["", [["", "nothing"]]], ["Another arm or generator", arms.filter(([name]) => name !== chosen.arm)
     .map(([name, words]) => [`arm:${name}`, words])]] : [["", [["", "nothing"], ["own", "the item’s own cover"],
-    ["plain", "the unpersonalised cover"]]], ["Another day", day.days.map((name) => [`day:${name}`, dated(name)])],
+    ["plain", "the unpersonalised cover"]]], ["Another generator", day.generators.length > 1
+      ? day.generators.map((name) => [`by:${name}`, name]) : []],
+    ["Another day", day.days.map((name) => [`day:${name}`, dated(name)])],
     ["Another segment", segments.filter(([name], place) => place && name !== chosen.segment)
       .map(([name, words]) => [`segment:${name}`, words])]];
   options(form.against, against, chosen.against);
