@@ -52,14 +52,23 @@ class Arm:
 
 
 _NO_TRAINING = {"reconstruction_steps": 0, "preference_steps": 0}
+_MANY_WINDOWS = {"pair_windows": 240, "ratios": 2}
+_LAST = 3  # a stage beside the two that serve: stage 2's averaged weights after its last step, whatever its checks said
 ARMS = (
     Arm(name=WHOLE),
     Arm(name="no personalisation", claim="nobody's cover for all", personal=False),
     Arm(name="stage 1 alone", claim="less of both likenesses", drawn={"stage": 1}),
+    Arm(name="stage 2 to its last step", claim="what the choice of a checkpoint saves", drawn={"stage": _LAST}),
     Arm(name="no training", claim="what the token model knew before", learned=_NO_TRAINING),
     Arm(name="no stage 1", claim="less", learned={"reconstruction_steps": 0}),
     Arm(name="no history mask", claim="less", learned={"history_mask": "none"}, drawn={"history_mask": "none"}),
     Arm(name="random history mask", claim="less", learned={"history_mask": "random"}, drawn={"history_mask": "random"}),
+    Arm(
+        name="pairs of 240 windows, last step",
+        claim="no more than 96 windows bring",
+        learned=_MANY_WINDOWS,
+        drawn={"stage": _LAST},
+    ),
     *(Arm(name=f"history mask ratio {r}", drawn={"history_mask_ratio": r}) for r in (0.0, 0.4, 0.6, 0.8)),
     *(Arm(name=f"reference mask ratio {r}", drawn={"lone_ratio": r}) for r in (0.0, 0.25, 0.5, 0.75, 1.0)),
 )
@@ -89,9 +98,9 @@ class Bench:
         return atelier, Pigeon(tokens, PigeonShape.of(tokens, settings), settings.seed)
 
     def trained(self, learned: dict[str, Any]) -> dict[int, dict[str, Tensor]]:
-        """Weights after stage 1 and after both, by stage."""
+        """Weights after stage 1, those that serve after both, and those after stage 2's last step, by stage."""
         name = "-".join(f"{key}={value}" for key, value in sorted(learned.items())) or "whole"
-        paths = {stage: self.keep / f"{name}.{stage}.safetensors" for stage in (1, 2)}
+        paths = {stage: self.keep / f"{name}.{stage}.safetensors" for stage in (1, 2, _LAST)}
         if not all(path.exists() for path in paths.values()):
             settings = replace(self.settings, **learned)
             atelier, pigeon = self.fresh(settings)
@@ -104,6 +113,7 @@ class Bench:
             found = training.run()
             paths[1].write_bytes(weights_file(found.reconstructed))
             paths[2].write_bytes(weights_file(found.pigeon.trained()))
+            paths[_LAST].write_bytes(weights_file(found.pigeon.trained() | training.bench.average))
         return {stage: safetensors.torch.load_file(path) for stage, path in paths.items()}
 
     def drawn(self, arm: Arm) -> Tensor:
@@ -182,6 +192,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--segments", type=int, default=6)
     parser.add_argument("--arms", type=int, help="the first so many arms alone, in the order of the table")
+    parser.add_argument("--only-draw", metavar="ARM", action="append", help="keep these arms' figures; no table")
     parser.add_argument("--keep", type=Path, required=True, help="folder that keeps trained weights and finished arms")
     arguments = parser.parse_args()
     context = day_context(arguments)
@@ -190,9 +201,12 @@ def main() -> None:
     with one_thread():
         ground = open_ground(context)
         bench = Bench(ground=ground, shown=read_held_out(ground, arguments.items, arguments.segments), keep=arguments.keep)
-        for arm in ARMS[: arguments.arms]:
+        chosen = [arm for arm in ARMS if arm.name in arguments.only_draw] if arguments.only_draw else ARMS[: arguments.arms]
+        for arm in chosen:
             rows[arm.name] = bench.measured(arm)
             print(f"{arm.name}: { {name: round(float(np.mean(rows[arm.name][name])), 3) for name in METRICS} }", flush=True)
+    if arguments.only_draw:
+        return
     text = report(rows)
     print(text)
     write_section("Pigeon: what each part is worth", text)
