@@ -11,7 +11,7 @@ import hashlib
 import json
 import mmap
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.partitions import COVER_BLOBS
 from icg_tasks.contracts.schemas import EVERYONE
-from icg_tasks.covers.index_seal import BLOCK_BITS, Seal
+from icg_tasks.covers.index_seal import FORMER_BLOCK_BITS, Seal
 
 MAGIC = b"ICGINDX1"
 KEY_BYTES = 16
@@ -29,13 +29,11 @@ USER_ENTRY = struct.Struct("<16sI")
 COVER_ENTRY = struct.Struct("<16s32sI")
 """Key, cover id, number of the kind (width, height, date it was made on)."""
 _LENGTH = struct.Struct("<I")
-_BOUNDS = struct.Struct("<II")
-_NUMBER = struct.Struct("<I")
-_COVER = struct.Struct("<32sI")
-_BUCKET = struct.Struct(">I")
-_USER_SIZE, _COVER_SIZE = USER_ENTRY.size, COVER_ENTRY.size
-_sha256, _new = hashlib.sha256, tuple.__new__  # looked up once: these run for every answer
+_sha256, _new, _fromhex = hashlib.sha256, tuple.__new__, bytes.fromhex  # looked up once: these run for every answer
+_bounds, _bucket = struct.Struct("<II").unpack_from, struct.Struct(">I").unpack_from
+_cover, _number = struct.Struct("<32sI").unpack_from, struct.Struct("<I").unpack_from
 _MAX_HEADER_BYTES = 256_000_000
+_BLOCK_BITS = range(6, 31)
 
 
 class Cover(NamedTuple):
@@ -75,18 +73,18 @@ def user_key(user: str) -> bytes:
     '00112233445566778899aabbccddeeff'
     """
     try:
-        key = bytes.fromhex(user)
+        key = _fromhex(user)
     except ValueError:
         key = b""
-    return key if len(key) == KEY_BYTES and key.hex() == user else _hashed(user.encode("utf-8", "surrogatepass"))
+    return key if len(key) == KEY_BYTES and key.hex() == user else _hashed(user)
 
 
-def cover_key(segment_id: str, item_id: str, variant: int) -> bytes:
-    """The 16 bytes that stand for a pair of segment and item: two of 10^7 pairs share theirs with probability 10^-25."""
-    return _hashed(f"{segment_id}\0{item_id}\0{variant}".encode("utf-8", "surrogatepass"))
-
-
-def _hashed(data: bytes) -> bytes:
+def _hashed(text: str) -> bytes:
+    """16 bytes: two of 10^7 pairs of segment and item share theirs with probability 10^-25."""
+    try:
+        data = text.encode()  # twice as fast as with a word about errors
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
     return _sha256(data).digest()[:KEY_BYTES]
 
 
@@ -106,10 +104,9 @@ class CoverIndex:
         except ValueError as error:
             raise DataCorrupt(f"{path} is empty; publish that date again") from error
         header = _header(self._map, path)
-        self._seal, self._checked = _sealed(self._map, path, header, seal)
+        self._seal = _sealed(self._map, path, header, seal)
         self._users, self._covers = (_table(header[name], entry, self._map, path) for name, entry in _ENTRIES.items())
-        self._user_shift, self._cover_shift = 32 - self._users.bits, 32 - self._covers.bits
-        self._user_entries, self._cover_entries = self._users.entries, self._covers.entries
+        self._find_by(self._seal)
         self.day = date.fromisoformat(header["ds"])
         self._segments: Sequence[str] = header["segments"]
         self._kinds = [(int(width), int(height), str(made_on)) for width, height, made_on in header["kinds"]]
@@ -134,56 +131,63 @@ class CoverIndex:
         """Read every block now, so that no look-up has to check one any more; raises DataCorrupt."""
         if self._seal is not None:
             self._seal.check_all()
-            self._checked = None
+            self._find_by(None)
 
     def segment(self, user: str) -> str | None:
         """The segment of a user (keyed hash), or None. Raises DataCorrupt, as ``cover`` does."""
-        number = self._segment_number(user)
-        return None if number is None else self._segments[number]
+        at = self._find_user(user_key(user))
+        return None if at < 0 else self._segments[_number(self._map, at)[0]]
 
     def cover(self, user: str, item_id: str, variant: int = 0) -> Cover | None:
         """What a user (keyed hash) sees: their segment's cover, else its parent's, else everybody's, else None.
 
         Raises DataCorrupt where it lies in a block that is damaged.
         """
-        number = self._segment_number(user)
-        tail = f"\0{item_id}\0{variant}".encode("utf-8", "surrogatepass")
-        for segment_id, start in self._chains[-1 if number is None else number]:
-            at = self._cover_place(_sha256(start + tail).digest()[:KEY_BYTES])
+        at = self._find_user(user_key(user))
+        for segment_id in self._chains[-1 if at < 0 else _number(self._map, at)[0]]:
+            at = self._find_cover(_hashed(f"{segment_id}\0{item_id}\0{variant}"))
             if at >= 0:
-                raw, kind = _COVER.unpack_from(self._map, at + KEY_BYTES)
+                raw, kind = _cover(self._map, at)
                 name = raw.hex()
                 place = f"{name[:2]}/{name}.webp"
-                common = (name, self._blobs + place, self._root + place, *self._kinds[kind])
-                return _new(Cover, (self.day, segment_id, item_id, variant, *common))
+                width, height, made_on = self._kinds[kind]
+                blob, address = self._blobs + place, self._root + place
+                return _new(Cover, (self.day, segment_id, item_id, variant, name, blob, address, width, height, made_on))
         return None
 
-    def _segment_number(self, user: str) -> int | None:
-        key = user_key(user)
-        at = self._find(key, self._users.directory, self._user_shift, self._user_entries, _USER_SIZE)
-        return None if at < 0 else int(_NUMBER.unpack_from(self._map, at + KEY_BYTES)[0])
+    def _find_by(self, seal: Seal | None) -> None:
+        """Look up with blocks checked on the way, or with nothing left to check."""
+        self._find_user = _finder(self._map, self._users, USER_ENTRY.size, seal)
+        self._find_cover = _finder(self._map, self._covers, COVER_ENTRY.size, seal)
 
-    def _cover_place(self, key: bytes) -> int:
-        """Bytes from the start of the map to a cover's entry, or -1."""
-        return self._find(key, self._covers.directory, self._cover_shift, self._cover_entries, _COVER_SIZE)
 
-    def _find(self, key: bytes, directory: int, shift: int, entries: int, size: int) -> int:
-        """Place of a key's entry, or -1; blocks are checked before anything in them counts."""
-        at = directory + 4 * (_BUCKET.unpack_from(key)[0] >> shift)
-        checked = self._checked
-        if checked and not (checked[at >> BLOCK_BITS] and checked[(at + 7) >> BLOCK_BITS]):
-            self._check(at, at + 7)
-        first, end = _BOUNDS.unpack_from(self._map, at)
+def _finder(data: mmap.mmap, table: Table, size: int, seal: Seal | None) -> Callable[[bytes], int]:
+    """From a key to where its entry's value begins in the map, or -1; a block is checked before anything in it counts."""
+    directory, entries, shift, find = table.directory, table.entries, 32 - table.bits, data.find
+
+    def plain(key: bytes) -> int:
+        first, end = _bounds(data, directory + 4 * (_bucket(key)[0] >> shift))
+        at = find(key, entries + first * size, entries + end * size)
+        return at if at < 0 else at + KEY_BYTES
+
+    if seal is None:
+        return plain
+    bits, checked, check = seal.bits, seal.checked, seal.check
+
+    def checking(key: bytes) -> int:
+        at = directory + 4 * (_bucket(key)[0] >> shift)
+        if not (checked[at >> bits] and checked[(at + 7) >> bits]):
+            check(at, at + 7)
+        first, end = _bounds(data, at)
         if first == end:
             return -1
         start, stop = entries + first * size, entries + end * size
-        if checked and not (checked[start >> BLOCK_BITS] and checked[(stop - 1) >> BLOCK_BITS]):
-            self._check(start, stop - 1)
-        return self._map.find(key, start, stop)
+        if not (checked[start >> bits] and checked[(stop - 1) >> bits]):
+            check(start, stop - 1)
+        at = find(key, start, stop)
+        return at if at < 0 else at + KEY_BYTES
 
-    def _check(self, first: int, last: int) -> None:
-        if self._seal is not None:
-            self._seal.check(first, last)
+    return checking
 
 
 _ENTRIES = {"users": USER_ENTRY, "covers": COVER_ENTRY}
@@ -206,17 +210,17 @@ def _header(data: mmap.mmap, path: Path) -> Mapping[str, Any]:
     return header
 
 
-def _sealed(data: mmap.mmap, path: Path, header: Mapping[str, Any], wanted: str) -> tuple[Seal | None, bytearray | None]:
-    """The seal with the header's own blocks checked, and which blocks are; None, None where nothing is sealed."""
+def _sealed(data: mmap.mmap, path: Path, header: Mapping[str, Any], wanted: str) -> Seal | None:
+    """The seal with the header's own blocks checked; None where nothing is sealed."""
     if not wanted:
-        return None, None
-    start = header.get("hashes")
-    if not isinstance(start, int) or not len(MAGIC) < start < len(data):
+        return None
+    start, bits = header.get("hashes"), header.get("block_bits", FORMER_BLOCK_BITS)
+    if not isinstance(start, int) or not len(MAGIC) < start < len(data) or bits not in _BLOCK_BITS:
         raise DataCorrupt(f"{path} has no hashes of its blocks, which its manifest promises; publish that date again")
-    seal = Seal(data, path, start, wanted)
+    seal = Seal(data, path, start, wanted, bits)
     (length,) = _LENGTH.unpack_from(data, len(MAGIC))
     seal.check(0, min(len(MAGIC) + _LENGTH.size + length, start) - 1)
-    return seal, seal.checked
+    return seal
 
 
 def _table(entry: Mapping[str, int], shape: struct.Struct, data: mmap.mmap, path: Path) -> Table:
@@ -228,15 +232,10 @@ def _table(entry: Mapping[str, int], shape: struct.Struct, data: mmap.mmap, path
     return table
 
 
-def _chains(segments: Sequence[str], parents: Mapping[str, str]) -> list[tuple[tuple[str, bytes], ...]]:
+def _chains(segments: Sequence[str], parents: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Per segment number whose covers its users see, best first; last in the list: those of somebody unknown."""
-    everybody = (EVERYONE, EVERYONE.encode())
-
-    def link(name: str) -> tuple[str, bytes]:
-        return name, name.encode("utf-8", "surrogatepass")
-
-    chains: list[tuple[tuple[str, bytes], ...]] = []
+    chains: list[tuple[str, ...]] = []
     for name in segments:
         parent = parents.get(name)
-        chains.append((link(name), everybody) if parent is None else (link(name), link(parent), everybody))
-    return [*chains, (everybody,)]
+        chains.append((name, EVERYONE) if parent is None else (name, parent, EVERYONE))
+    return [*chains, (EVERYONE,)]

@@ -11,6 +11,7 @@ the one before it. read_async.py is the same for asyncio.
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from datetime import date
@@ -33,6 +34,7 @@ __all__ = ["Cover", "CoverReader"]
 
 MAX_BLOB_BYTES = 20_000_000
 _LOG = logging.getLogger(__name__)
+_now = time.monotonic
 
 
 class CoverReader:
@@ -63,7 +65,7 @@ class CoverReader:
         self._index: IndexEntry | None = None
         self._suspect = ""  # hash of an index that proved damaged: it is checked whole before it answers again
         self._etag: str | None = None
-        self._looked_at = -float("inf")
+        self._due = 0.0  # when to look at current.json next, on the monotonic clock; never where a thread looks
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._background, self._check_behind = background, check_behind
@@ -96,10 +98,12 @@ class CoverReader:
             SettingsError: raw id without the key.
             DataCorrupt, DataMissing: what is published cannot be read, and nothing was loaded before.
         """
-        look_up = self._fresh()
+        if _now() >= self._due:
+            self._fresh()
+        look_up = self._look_up
         if look_up is None:
             return None
-        user = _keyed(user_id, hashed)
+        user = user_id if hashed else _keyed(user_id, hashed)
         try:
             return look_up.cover(user, item_id, variant)
         except DataCorrupt as error:
@@ -140,7 +144,7 @@ class CoverReader:
     def refresh(self) -> bool:
         """Look at current.json now; True if another look-up was loaded. Raises what loading raises."""
         with self._lock:
-            self._looked_at = time.monotonic()
+            self._due = math.inf if self._thread is not None else _now() + self._refresh_seconds
             etag = self._store.etag(COVERS_CURRENT)
             if etag is None or (self._look_up is not None and etag == self._etag):
                 return False
@@ -192,11 +196,13 @@ class CoverReader:
                 _LOG.error("covers of %s are dropped: %s", damaged.day, error)
                 discard(self._store, self._index, damaged)
                 self._suspect, self._look_up, self._former = self._index.sha256, self._former, None
-                self._etag, self._looked_at = None, -float("inf")
+                self._etag, self._due = None, 0.0
 
     def _fresh(self) -> LookUp | None:
-        """The look-up, looked after where it is due. A failing refresh leaves the last good one up, and says so."""
-        if self._thread is None and time.monotonic() - self._looked_at >= self._refresh_seconds and not self._closed.is_set():
+        """The look-up, looked after where it is due (``cover`` asks for that itself: it is called most). A failing refresh
+        leaves the last good one up, and says so.
+        """
+        if _now() >= self._due and not self._closed.is_set():
             self._look()
             if self._background and self._look_up is not None:
                 self._start()
@@ -207,7 +213,7 @@ class CoverReader:
             self.refresh()
         except IcgError as error:
             if self._look_up is None:
-                self._looked_at = -float("inf")
+                self._due = 0.0
                 raise
             _LOG.warning("covers of %s stay up: %s", self._look_up.day, error)
 
@@ -216,10 +222,14 @@ class CoverReader:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep_looking, name="icg-cover-reader", daemon=True)
                 self._thread.start()
+                self._due = math.inf
 
     def _keep_looking(self) -> None:
         while not self._closed.wait(max(self._refresh_seconds, 0.01)):
-            self._look()
+            try:
+                self._look()
+            except IcgError as error:  # whoever asks for a cover is told; the next look may find it mended
+                _LOG.warning("no covers are loaded: %s", error)
 
 
 def _keyed(user_id: str, hashed: bool) -> str:

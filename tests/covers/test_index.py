@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
+from icg_tasks.covers import index_build, index_columns
 from icg_tasks.covers.index import COVER_ENTRY, USER_ENTRY, CoverIndex, user_key
 from icg_tasks.covers.index_build import write_index
-from icg_tasks.covers.index_seal import BLOCK_BYTES
+from icg_tasks.covers.index_seal import FORMER_BLOCK_BITS, block_hashes
 from tests.covers.conftest import DAY
 
 COLUMNS = ("segment_id", "item_id", "variant", "cover_id", "width", "height", "made_on")
@@ -88,9 +89,10 @@ def test_duplicates_and_ids_that_are_no_hashes_are_refused(tmp_path: Path) -> No
     with pytest.raises(DataCorrupt, match="pair of segment and item"):
         write_index(tmp_path / "x", DAY, [], [covers_table([("a", "i", 0)])] * 2)
     broken = covers_table([("a", "i", 0)])
-    broken = broken.set_column(3, "cover_id", pa.array(["not hex"]))
-    with pytest.raises(DataCorrupt, match="64 hex digits"):
-        write_index(tmp_path / "x", DAY, [], [broken])
+    for wrong in ("not hex", "0" * 63 + "x", " " * 2 + "0" * 62, "0" * 62, "ä" * 32):
+        broken = broken.set_column(3, "cover_id", pa.array([wrong]))
+        with pytest.raises(DataCorrupt, match="64 hex digits"):
+            write_index(tmp_path / "x", DAY, [], [broken])
 
 
 @pytest.mark.parametrize("damage", ["empty", "magic", "header", "cut", "bits"])
@@ -112,7 +114,9 @@ def test_a_damaged_file_is_told_and_never_answers(tmp_path: Path, damage: str) -
         CoverIndex(tmp_path / "none", "")
 
 
-def test_each_damaged_block_is_refused_and_all_others_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [14, FORMER_BLOCK_BITS])
+def test_each_damaged_block_is_refused_and_all_others_answer(tmp_path: Path, monkeypatch, bits: int) -> None:
+    monkeypatch.setattr(index_build, "BLOCK_BITS", bits)
     path, users = tmp_path / "index", {hashed(f"u{number}")[:32]: f"s{number % 3}" for number in range(4_000)}
     keys = [(f"s{number % 3}", f"i{number}", 0) for number in range(4_000)]
     seal = write_index(path, DAY, [users_table(users)], [covers_table(keys)]).seal
@@ -120,11 +124,11 @@ def test_each_damaged_block_is_refused_and_all_others_answer(tmp_path: Path) -> 
     asked = [(hashed(f"u{number}")[:32], f"i{number}") for number in range(0, 4_000, 7)]
     right = [whole.cover(*pair) for pair in asked]
     assert all(right)
-    blocks = -(-len(data) // BLOCK_BYTES)
+    blocks = -(-len(data) >> bits)
     assert blocks > 4
     refusals = []
     for block in range(blocks):
-        at = min(block * BLOCK_BYTES + 40_000, len(data) - 1)
+        at = min((block << bits) + (5 << bits >> 3), len(data) - 1)
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         refused = 0
         try:
@@ -143,6 +147,50 @@ def test_each_damaged_block_is_refused_and_all_others_answer(tmp_path: Path) -> 
     path.write_bytes(data)
     whole.check_all()
     assert [whole.cover(*pair) for pair in asked] == right
+
+
+def test_an_index_of_before_its_header_told_the_size_of_blocks_is_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(index_build, "BLOCK_BITS", FORMER_BLOCK_BITS)
+    path, keys = tmp_path / "index", [("s0", f"i{number}", 0) for number in range(4_000)]
+    write_index(path, DAY, [users_table({"u": "s0"})], [covers_table(keys)])
+    data = path.read_bytes()
+    assert data.count(b', "block_bits": 16') == 1
+    start = int(data.partition(b'"hashes": ')[2].partition(b"}")[0])
+    former = data[:start].replace(b', "block_bits": 16', b" " * 18)  # JSON may have spaces
+    hashes = block_hashes(former, FORMER_BLOCK_BITS)
+    path.write_bytes(former + hashes)
+    index = CoverIndex(path, "", hashlib.sha256(hashes).hexdigest())
+    index.check_all()
+    assert all(index.cover("u", item) for _, item, _ in keys)
+    path.write_bytes(data.replace(b'"block_bits": 16', b'"block_bits": 99'))
+    with pytest.raises(DataCorrupt, match="publish that date again"):
+        CoverIndex(path, "", hashlib.sha256(hashes).hexdigest())
+
+
+def test_pieces_and_slices_of_tables_give_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
+    """Hashed and other user ids mixed, chunks, slices, and pieces of seven rows."""
+    names = [hashed(str(number))[:32] if number % 10 else f"ä {number}" for number in range(200)]
+    users = users_table({name: f"s{number % 3}" for number, name in enumerate(names)})
+    covers = covers_table([(f"s{number % 3}", f"ö{number}", number % 2) for number in range(200)])
+    covers = covers.set_column(4, "width", pa.array([64 + number % 5 for number in range(200)], pa.int32()))
+    whole = write_index(tmp_path / "a", DAY, [users], [covers])
+    monkeypatch.setattr(index_columns, "_BATCH_ROWS", 7)
+    parts = [pa.concat_tables([covers.slice(50, 100), covers.slice(0, 50)]), covers.slice(150)]
+    again = write_index(tmp_path / "b", DAY, [users.slice(3), users.slice(0, 3)], parts)
+    assert again == whole
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    index = CoverIndex(tmp_path / "a", "", whole.seal)
+    assert [index.segment(name) for name in names] == users["segment_id"].to_pylist()
+    assert [index.cover(names[2], f"ö{number}", number % 2).width for number in (2, 8, 17)] == [66, 67, 66]
+
+
+@pytest.mark.parametrize("column", ["user_id", "segment_id", "item_id", "cover_id"])
+def test_a_row_that_lacks_something_is_refused(tmp_path: Path, column: str) -> None:
+    users, covers = users_table({"u": "a"}), covers_table([("a", "i", 0)])
+    table = users if column == "user_id" else covers
+    table = table.set_column(table.column_names.index(column), column, pa.array([None], pa.string()))
+    with pytest.raises(DataCorrupt, match="1 rows lack"):
+        write_index(tmp_path / "x", DAY, [table if column == "user_id" else users], [covers if column == "user_id" else table])
 
 
 def test_a_seal_of_another_index_is_refused(tmp_path: Path) -> None:

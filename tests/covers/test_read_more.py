@@ -5,6 +5,7 @@ import json
 import os
 import struct
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.pseudonym import pseudonym
-from icg_tasks.covers import index, index_seal
+from icg_tasks.covers import index_build
 from icg_tasks.covers.addresses import cdn, presigned
 from icg_tasks.covers.index import CoverIndex
 from icg_tasks.covers.parents import segment_parents
@@ -125,9 +126,7 @@ def test_a_damaged_index_never_answers_and_the_last_good_one_stays(up: House) ->
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 bytes, so that a small index has many."""
-    for module in (index, index_seal):
-        monkeypatch.setattr(module, "BLOCK_BITS", 6)
-    monkeypatch.setattr(index_seal, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(index_build, "BLOCK_BITS", 6)
 
 
 def damaged(store: ObjectStore, path: Path | None = None) -> bytes:
@@ -219,6 +218,38 @@ def test_an_index_from_before_there_were_seals_is_checked_whole(up: House) -> No
     assert asked(CoverReader(up.store)) == {DAY, None}
     damaged(up.store)
     assert asked(CoverReader(up.store)) == {False}
+
+
+def test_a_reader_with_a_thread_says_what_is_wrong_until_it_is_mended(small_blocks: None, up: House) -> None:
+    publish_day(up, NEXT)
+    data = damaged(up.store)
+    path = up.store.local_path(current_pointer(up.store).index.key)
+    with CoverReader(up.store, refresh_seconds=0.02, background=True) as reader:
+        assert reader.day == NEXT
+        assert asked(reader) >= {False}, "never a None that says: show the item's own"
+        with pytest.raises(DataCorrupt, match="publish that date again"):
+            reader.cover("ann", "i0")
+        time.sleep(0.1)  # the thread meets the damage too, and lives
+        path.write_bytes(data)
+        deadline = time.monotonic() + PATIENCE
+        while asked(reader) != {NEXT, None}:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        publish_day(up, NEXT + timedelta(days=1))
+        while reader.day == NEXT:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_answers_between_two_looks_ask_the_store_nothing(up: House) -> None:
+    remote = in_memory(up)
+    reader = CoverReader(remote, refresh_seconds=3600)
+    first = reader.cover("ann", "i0")
+    seen: list[str] = []
+    remote.before = lambda operation, key: seen.append(f"{operation} {key}")
+    assert [reader.cover("ann", "i0") for _ in range(3)] == [first] * 3
+    assert reader.refresh() is False
+    assert seen == [f"etag {keys.COVERS_CURRENT}"]
 
 
 def test_an_index_outlives_its_file(up: House) -> None:
