@@ -136,6 +136,9 @@ def _time(column: pa.ChunkedArray) -> Column:
     if _is_text(column.type):
         text, _ = readable_text(column)
         shaped = pc.if_else(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME), False), text, None)
+        plain = _plain_times(shaped, missing)
+        if plain is not None:
+            return plain
         stamps = pd.to_datetime(
             pd.Series(shaped.to_numpy(zero_copy_only=False), dtype=object), format="ISO8601", utc=True, errors="coerce"
         )
@@ -152,6 +155,15 @@ def _time(column: pa.ChunkedArray) -> Column:
         if found is not None:
             values[row], bad[row] = found, False
     return Column(values=values, missing=missing, malformed=bad & ~missing)
+
+
+def _plain_times(shaped: pa.Array, missing: Bools) -> Column | None:
+    """Times that all have a zone and no more than milliseconds, as most logs write them; None where one is another way."""
+    try:
+        values = shaped.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).fill_null(0).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    return Column(values=values, missing=missing, malformed=_nulls(shaped) & ~missing)
 
 
 def _distant_ms(text: str) -> int | None:

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -54,7 +55,8 @@ def run_suite(
 ) -> tuple[list[Finding], str]:
     """Findings in suite order, and the store key of the Data Docs' first page. On Spark where ``spark`` says how."""
     if spark is None:
-        return _run(store, dataset, day, table.to_pandas(), expectations, version=version, engine="pandas")
+        with _arrow_strings():
+            return _run(store, dataset, day, _pandas_frame(table, expectations), expectations, version=version, engine="pandas")
     from icg_tasks.intake.great_spark import spark_frame
 
     with spark_frame(table, spark) as frame:
@@ -64,12 +66,35 @@ def run_suite(
 def on_spark(settings: IntakeSettings, rows: int) -> bool:
     """Which engine judges a day of so many rows; raises SettingsError.
 
-    >>> on_spark(IntakeSettings(), 1_000), on_spark(IntakeSettings(), 10_000_000), on_spark(IntakeSettings(engine="spark"), 1)
+    >>> on_spark(IntakeSettings(), 1_000), on_spark(IntakeSettings(), 50_000_000), on_spark(IntakeSettings(engine="spark"), 1)
     (False, True, True)
     """
     if settings.engine not in {"auto", "pandas", "spark"}:
         raise SettingsError(f"intake.engine={settings.engine!r}: expected auto, pandas or spark")
     return settings.engine == "spark" or (settings.engine == "auto" and rows >= settings.spark_rows)
+
+
+def _arrow_strings() -> AbstractContextManager[None]:
+    """Texts stay in Arrow, and patterns are matched there: Great Expectations' own way makes a Python object per value."""
+    import pandas as pd
+
+    found: AbstractContextManager[None] = pd.option_context("future.infer_string", True)
+    return found
+
+
+def _pandas_frame(table: pa.Table, expectations: Sequence[Any]) -> Any:
+    """The rows for pandas: texts as categories, so that each is looked at once, but those that are to be unique; whole numbers
+    as 64 bits, since bounds of narrower ones are compared value by value in Python.
+    """
+    unique = {one.column for one in expectations if one.expectation_type == "expect_column_values_to_be_unique"}
+    columns = {}
+    for name in table.schema.names:
+        column = table.column(name)
+        if pa.types.is_string(column.type) and name not in unique:
+            columns[name] = column.dictionary_encode()
+        else:
+            columns[name] = column.cast(pa.int64()) if pa.types.is_integer(column.type) else column
+    return pa.table(columns).to_pandas()
 
 
 def _run(

@@ -34,12 +34,14 @@ _TWICE = "nothing to do: the first delivery counts; where there are many, look f
 @dataclass(frozen=True, kw_only=True)
 class ImpressionFacts(DayFacts):
     """``items``: ids of the day's clean catalogue; ``held``: of its quarantine; ``earlier``: impression ids of the clean days
-    from which late rows may come (and, when rows are let in again, of this day and the days after it).
+    from which late rows may come (and, when rows are let in again, of this day); ``later``: of the clean days to which rows
+    of this one may have come late.
     """
 
     items: pa.ChunkedArray
     held: pa.Array
     earlier: pa.ChunkedArray
+    later: pa.ChunkedArray
 
 
 def surface_names(settings: IntakeSettings) -> list[str]:
@@ -87,6 +89,10 @@ def _unknown_item(columns: Columns, facts: ImpressionFacts, _candidates: Bools) 
 
 def _of_an_earlier_day(columns: Columns, facts: ImpressionFacts, _candidates: Bools) -> Bools:
     return is_in(columns["impression_id"], facts.earlier)
+
+
+def _of_a_later_day(columns: Columns, facts: ImpressionFacts, _candidates: Bools) -> Bools:
+    return is_in(columns["impression_id"], facts.later)
 
 
 def _repeated(columns: Columns, _facts: DayFacts, candidates: Bools) -> Bools:
@@ -197,6 +203,14 @@ CHECKS: tuple[Check[ImpressionFacts], ...] = (
         refuses=_of_an_earlier_day,
         expected="an id that the preceding clean days do not have",
         advice=_TWICE,
+    ),
+    Check(
+        reason="duplicate_of_later_day",
+        column="impression_id",
+        refuses=_of_a_later_day,
+        expected="an id that the clean days after it do not have",
+        advice="nothing to do: the row came again on a later day that was validated before this one, and counts there",
+        charged=False,
     ),
     Check(
         reason="duplicate_impression",

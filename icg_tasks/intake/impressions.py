@@ -63,22 +63,25 @@ class Impressions(Subject[CataloguedFacts]):
         return self.door.name
 
     def facts(self, context: StageContext, day: date, _columns: Columns) -> CataloguedFacts:
-        """Catalogue and former ids; raises DataMissing without a clean catalogue."""
-        catalogue = _catalogue_day(context, day)
+        """Catalogue, and the ids of other days; raises DataMissing without a clean catalogue.
+
+        A row counts where it was let in first: where a later day was validated before this one, as a back-fill does, that is
+        the later day. In order of days there is nothing to be found there, so a date run again gives the same bytes.
+        """
+        catalogue, late = _catalogue_day(context, day), context.settings.intake.late_days
         return CataloguedFacts(
             day=day,
             settings=context.settings.intake,
             items=read_partition(context.store, keys.ITEMS, catalogue, ["item_id"]).column("item_id"),
             held=_quarantined_items(context.store, catalogue),
-            earlier=_ids(context.store, days_before(day, context.settings.intake.late_days)),
+            earlier=_ids(context.store, days_before(day, late)),
+            later=_ids(context.store, [day + timedelta(days=ahead) for ahead in range(1, late + 1)]),
             catalogue=catalogue,
         )
 
-    def again(self, context: StageContext, day: date, facts: CataloguedFacts, clean: pa.Table) -> CataloguedFacts:
-        """Ids of the day itself and of the days to which rows of it may have come late are taken too."""
-        late = context.settings.intake.late_days
-        later = _ids(context.store, [day + timedelta(days=ahead) for ahead in range(1, late + 1)])
-        taken = [*facts.earlier.chunks, *clean.column("impression_id").chunks, *later.chunks]
+    def again(self, _context: StageContext, _day: date, facts: CataloguedFacts, clean: pa.Table) -> CataloguedFacts:
+        """Ids of the day itself are taken too."""
+        taken = [*facts.earlier.chunks, *clean.column("impression_id").chunks]
         return replace(facts, earlier=pa.chunked_array(taken, pa.string()))
 
     def columns_let_in(self, columns: Columns) -> Columns:

@@ -66,20 +66,17 @@ def validate_day(context: StageContext, subject: Subject[F], day: date) -> DayRe
     held = quarantine_table(raw, np.where(out, 0, found), rules, declared=subject.raw_schema.names, user_name=subject.user_name)
     raw_rows = raw.readable_rows + raw.lost_rows - int(out.sum())
     schema = _schema(context, subject, raw, day, raw_rows)
-    return _settle(
-        context,
-        subject,
-        facts,
-        Sorted(
-            clean=subject.table(let_in, (found == 0) & ~out, facts),
-            held=held,
-            raw_rows=raw_rows,
-            lost_rows=raw.lost_rows,
-            metadata=clean_metadata(raw, subject.raw_schema.names, raw_rows) | {"types": schema.types},
-            schema=schema,
-            said={"erased_rows": int(out.sum())} if out.any() else {},
-        ),
+    rows = Sorted(
+        clean=subject.table(let_in, (found == 0) & ~out, facts),
+        held=held,
+        raw_rows=raw_rows,
+        lost_rows=raw.lost_rows,
+        metadata=clean_metadata(raw, subject.raw_schema.names, raw_rows) | {"types": schema.types},
+        schema=schema,
+        said={"erased_rows": int(out.sum())} if out.any() else {},
     )
+    del raw, columns, let_in  # a day of millions of rows is not kept twice while its suite runs
+    return _settle(context, subject, facts, rows)
 
 
 def requeue_day(context: StageContext, subject: Subject[F], day: date, rule: str) -> tuple[DayReport | None, dict[str, int]]:

@@ -17,7 +17,7 @@ class Version:
 
 
 VERSIONS = {
-    "impressions": Version(number=2, fingerprint="7dbd6a9729f9"),
+    "impressions": Version(number=3, fingerprint="672481324693"),
     "items": Version(number=2, fingerprint="30e7e96eef8e"),
 }
 

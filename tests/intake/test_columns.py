@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from icg_tasks.intake.columns import Column, Kind, concat_columns, parse_table
 
@@ -94,6 +96,28 @@ def test_years_beyond_nanoseconds_are_times_not_garbage():
     column = parsed(["9026-03-01T00:00:00Z", "0001-01-01T00:00:00Z"], Kind.TIME)
     assert states(column) == ".."
     assert column.values[0] > MOMENT > column.values[1]
+
+
+PLAIN = some.builds(
+    lambda moment, places: (
+        f"{moment:%Y-%m-%dT%H:%M:%S}" + (f".{moment.microsecond // 1000:03d}"[: places + 1] if places else "") + "Z"
+    ),
+    some.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1)),
+    some.integers(0, 3),
+)
+ODD = some.sampled_from(
+    ["2026-03-01", "2026-03-01T10:00:00+0130", "2026-02-30T10:00:00Z", "noon", None, "2026-03-01T10:00:00.123456Z"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(plain=some.lists(PLAIN, min_size=1), odd=some.lists(ODD))
+def test_times_that_all_are_plain_are_read_as_they_are_among_others(plain, odd):
+    """Plain times alone take another way than times among which one is not plain."""
+    alone, among = parsed(plain, Kind.TIME), parsed([*plain, *odd, "2026-03-01"], Kind.TIME)
+    assert alone.values.tolist() == among.values.tolist()[: len(plain)]
+    assert states(alone) == states(among)[: len(plain)] == "." * len(plain)
+    assert states(parsed([*plain, None], Kind.TIME)) == states(alone) + "m"
 
 
 def test_arrow_times_of_every_kind():

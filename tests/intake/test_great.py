@@ -12,7 +12,7 @@ from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.config.settings import SparkSettings
 from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.contracts.schemas import ITEMS
-from icg_tasks.intake.great import on_spark, run_suite
+from icg_tasks.intake.great import _arrow_strings, _pandas_frame, on_spark, run_suite
 from icg_tasks.intake.great_pages import standing_alone
 from icg_tasks.intake.suites import impression_suite, item_suite
 
@@ -72,6 +72,18 @@ def test_both_engines_find_the_same(store, name):
     assert 2 < sum(not one.success for one in small) < len(small)
     counts = [[re.match(r"\d+", one.observed) for one in found if not one.success] for found in (small, large)]
     assert [match and match[0] for match in counts[0]] == [match and match[0] for match in counts[1]]
+
+
+def test_the_frame_for_pandas_has_no_python_object_per_value():
+    """What makes a suite of a million rows take two seconds instead of thirteen."""
+    with _arrow_strings():
+        frame = _pandas_frame(impressions(), impression_suite(SETTINGS, [], 300))
+        assert frame["impression_id"].dtype == "str"  # to be unique
+        assert {frame[name].dtype.name for name in ("user_id", "item_id", "surface")} == {"category"}
+        assert {frame[name].dtype.name for name in ("position", "clicked", "item_known", "days_late")} == {"int64"}
+        assert not any(kind.name == "object" for kind in frame.dtypes)
+        assert frame["user_id"].astype(str).dtype == "str"  # as the matching of patterns asks for it
+    assert frame.columns.tolist() == impressions().schema.names
 
 
 def test_pages_load_nothing_from_elsewhere(store):

@@ -15,13 +15,14 @@ from icg_tasks.intake.rules import judge
 DAY = date(2026, 3, 10)
 
 
-def reasons(table: pa.Table, earlier: list[str] | None = None) -> list[str]:
+def reasons(table: pa.Table, earlier: list[str] | None = None, later: list[str] | None = None) -> list[str]:
     facts = ImpressionFacts(
         day=DAY,
         settings=IntakeSettings(),
         items=pa.chunked_array([[f"item-{number:03d}" for number in range(30)]]),
         held=pa.array(["item-held"]),
         earlier=pa.chunked_array([earlier or []], pa.string()),
+        later=pa.chunked_array([later or []], pa.string()),
     )
     found = judge(CHECKS, parse_table(table, KINDS), facts)
     return [CHECKS[code - 1].reason if code else "" for code in found.tolist()]
@@ -112,20 +113,22 @@ def test_position_of_the_wrong_type(platform, value):
     }
 
 
-def test_duplicates_within_the_day_and_of_earlier_days(platform):
+def test_duplicates_within_the_day_and_of_other_days(platform):
     frame = platform.impression_frame(count=20)
     frame.loc[7, "impression_id"] = frame.loc[2, "impression_id"]
     frame.loc[9, "impression_id"] = "old"
     frame.loc[10, ["impression_id", "surface"]] = ["twin", "billboard"]
     frame.loc[11, "impression_id"] = "twin"
-    found = reasons(pa.Table.from_pandas(frame, preserve_index=False), earlier=["old", "other"])
+    frame.loc[12, "impression_id"] = "new"
+    found = reasons(pa.Table.from_pandas(frame, preserve_index=False), earlier=["old", "other"], later=["new"])
     assert {index: reason for index, reason in enumerate(found) if reason} == {
         7: "duplicate_impression",
         9: "duplicate_of_earlier_day",
         10: "unknown_surface",
+        12: "duplicate_of_later_day",
     }
 
 
-def test_rows_of_an_item_in_quarantine_alone_are_not_charged():
-    assert [check.reason for check in CHECKS if not check.charged] == ["item_in_quarantine"]
+def test_what_is_no_fault_of_the_rows_is_not_charged():
+    assert [check.reason for check in CHECKS if not check.charged] == ["item_in_quarantine", "duplicate_of_later_day"]
     assert len({check.reason for check in CHECKS}) == len(CHECKS)

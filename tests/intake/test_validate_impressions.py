@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -195,6 +196,26 @@ def test_nothing_later_than_the_run_date_is_touched(context, platform, store, fr
     earlier = day - timedelta(days=1)
     validate_impressions.run(context(STAGE, earlier))
     assert find_partition(store, "clean/impressions", day) is None
+
+
+def test_a_day_that_comes_after_its_follower_counts_nothing_twice(context, platform, store, day):
+    """Yesterday was never delivered; today brings half of its rows, then yesterday comes whole: each row lies on one day."""
+    yesterday = day - timedelta(days=1)
+    rows = platform.impression_frame(yesterday)
+    for key in list(store.list(f"clean/impressions/ds={yesterday}")):
+        store.delete(key)
+    platform.put_impressions(pd.concat([platform.impression_frame(), rows[:200]]))
+    validate_impressions.run(context(STAGE, day, "intake.catch_up_days=0"))
+    ordinary = published(store)
+    outcome = validate_impressions.run(context(STAGE, yesterday))
+    assert outcome.figures["quarantined"] == {"duplicate_of_later_day": 200}
+    ids = [read_partition(store, "clean/impressions", each)["impression_id"].to_pylist() for each in (yesterday, day)]
+    assert [len(found) for found in ids] == [200, 600]
+    assert len({*ids[0], *ids[1]}) == 800
+    validate_impressions.run(context(STAGE, day))  # and again, in order: today's rows stay where they are
+    assert {key: data for key, data in published(store).items() if f"ds={day}" in key} == {
+        key: data for key, data in ordinary.items() if f"ds={day}" in key
+    }
 
 
 def test_without_a_catalogue_or_a_key_it_says_what_to_do(context, platform, store, monkeypatch, capsys):
