@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task
-from icg_dags.begin import PARAMS, run_date_of_this_run
+from icg_dags.begin import PARAMS
 from icg_dags.defaults import ARRIVAL_DEADLINE_HOURS, DEFAULT_ARGUMENTS, GENERATOR, POOL_GPU, POOL_SPARK, SCHEDULE
 from icg_dags.parts import PARTS
 from icg_dags.stages import mapped_stage_task, spark_task, stage_task
+from icg_dags.turns import run_date_in_turn
 from icg_dags.waiting import arrival_task
 
 from icg_tasks.contracts import stages
@@ -24,10 +25,11 @@ with DAG(
     schedule=CronDataIntervalTimetable(SCHEDULE, timezone="UTC") if SCHEDULE else None,
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=16,  # they wait for their turn in the first task: one at work, the earliest day first
     default_args=DEFAULT_ARGUMENTS,
     params={
         **PARAMS,
+        "in_turn": Param(True, type="boolean", description="wait for open runs of earlier days; false: begin at once"),
         "only": Param(None, type=["null", "string"], enum=[None, *PARTS], description="this part of the day alone"),
     },
     tags=["icg"],
@@ -38,7 +40,7 @@ with DAG(
         """Shard numbers that the plan asks for; none where every cover could be kept."""
         return [int(shard) for shard in plan["figures"]["shards"]]
 
-    run_date = run_date_of_this_run()
+    run_date = run_date_in_turn()
 
     with TaskGroup("intake"):
         validate_items = stage_task(stages.VALIDATE_ITEMS)

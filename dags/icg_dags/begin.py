@@ -16,7 +16,7 @@ PARAMS = {
 }
 
 
-@task(task_id=RUN_DATE_TASK, retries=0)
+@task(task_id=RUN_DATE_TASK)
 def run_date_of_this_run(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
     """The one place that decides the date."""
     return resolve_run_date(dag_run.conf, params or {}, dag_run.logical_date, dag_run.run_after)

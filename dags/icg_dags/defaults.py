@@ -22,6 +22,8 @@ GENERATOR = os.environ.get("ICG_GENERATOR", "icg")  # icg | pigeon | icg,pigeon:
 POOL_GPU = "gpu"
 POOL_SPARK = "spark"
 
+TURN_LOOK_SECONDS = float(os.environ.get("ICG_TURN_LOOK_SECONDS", "60"))  # of a run that waits for an earlier day's
+
 # Waiting for late raw data; without a deadline a day starts with what there is.
 ARRIVAL_DEADLINE_HOURS = float(os.environ.get("ICG_ARRIVAL_DEADLINE_HOURS", "0"))  # after the day's end; 0: no waiting
 ARRIVAL_LOOK_SECONDS = float(os.environ.get("ICG_ARRIVAL_LOOK_SECONDS", "600"))

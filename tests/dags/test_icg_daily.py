@@ -66,7 +66,7 @@ def test_where_machines_are_few_covers_are_made_before_they_are_measured(dag):
 
 def test_dag_is_fit_for_operators(dag):
     assert dag.catchup is False
-    assert dag.max_active_runs == 1
+    assert dag.max_active_runs > 1, "they wait in the first task: one at work, the earliest day first"
     for word in ("Healthy", "Owner", "backfill", "--logical-date", "run_date", "yesterday's covers stay up"):
         assert word in dag.doc_md
     pools = {task.task_id.rpartition(".")[2]: task.pool for task in dag.tasks}
