@@ -9,6 +9,7 @@ from typing import IO, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from icg_dags.lineage import TellsLineage
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
 from icg_dags.words import stage_words
@@ -26,7 +27,7 @@ def stage_environment(settings: str) -> dict[str, str]:
     return environment
 
 
-class StageOperator(BaseOperator):
+class StageOperator(TellsLineage, BaseOperator):
     """`icg <stage> --run-date … --profile … [words]` as a child process; skipped where the run wants another part of a day.
 
     The stage's stderr goes to the task's log as it comes, its closing JSON line becomes the XCom. A killed task forwards
@@ -85,7 +86,8 @@ class StageOperator(BaseOperator):
         code = process.wait()
         listener.join(timeout=STOP_SECONDS)
         check_exit_code(self.stage, str(self.run_date), code, " | ".join(last_words))
-        return closed(self.stage, lines)
+        self.closing = closed(self.stage, lines)
+        return self.closing
 
     def on_kill(self) -> None:
         """SIGTERM, 20 s to save, SIGKILL."""

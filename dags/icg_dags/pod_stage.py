@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from icg_dags.defaults import INFRASTRUCTURE_DELAY_SECONDS, INFRASTRUCTURE_RETRIES, PODS, image_of
+from icg_dags.lineage import TellsLineage
 from icg_dags.local_stage import LAST_WORDS
 from icg_dags.metrics import tell_disrupted
 from icg_dags.needs import Needs
@@ -26,7 +27,7 @@ from icg_dags.words import stage_words
 _KEPT_LINES = 200
 
 
-class StagePod(KubernetesPodOperator):
+class StagePod(TellsLineage, KubernetesPodOperator):
     """`icg <stage> …` in a pod. A refused gate (exit 3) is not retried; what the cluster did to the pod uses up no retry."""
 
     template_fields = (*KubernetesPodOperator.template_fields, "run_date", "profile", "settings", "only", "shard")
@@ -51,7 +52,6 @@ class StagePod(KubernetesPodOperator):
         self.only = only
         self.shard = shard
         self.words = words
-        self._closing: dict[str, Any] | None = None
         self._fate: str | None = None
         self._code: int | None = None
         self._last_words = ""
@@ -71,10 +71,10 @@ class StagePod(KubernetesPodOperator):
             super().execute(context)
         except (AirflowException, ApiException, HTTPError) as error:
             self._explain(context, error)
-        if self._closing is None:  # killed on purpose
+        if self.closing is None:  # killed on purpose
             raise AirflowException(f"{self.stage} for {self.run_date} was stopped before it ended")
-        context["ti"].xcom_push(key="return_value", value=self._closing)
-        return self._closing
+        context["ti"].xcom_push(key="return_value", value=self.closing)
+        return self.closing
 
     def cleanup(self, pod: Any, remote_pod: Any, *rest: Any, **options: Any) -> None:
         """As the provider does it, after a last look at the pod and the end of its log."""
@@ -87,7 +87,7 @@ class StagePod(KubernetesPodOperator):
             lines = self._tail(found) if self._code is not None else []
             self._last_words = " | ".join(lines[-LAST_WORDS:])
             if self._code == 0:
-                self._closing = closed(self.stage, lines)
+                self.closing = closed(self.stage, lines)
         super().cleanup(pod, remote_pod, *rest, **options)
 
     def _explain(self, context: Any, error: Exception) -> None:

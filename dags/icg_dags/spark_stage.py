@@ -13,6 +13,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
+from icg_dags.lineage import TellsLineage
 from icg_dags.local_stage import LAST_WORDS, stage_environment
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
@@ -22,7 +23,7 @@ _EXIT_CODE = re.compile(r"Error code is: (\d+)")
 _KEPT_LINES = 200
 
 
-class SparkStageOperator(BaseOperator):
+class SparkStageOperator(TellsLineage, BaseOperator):
     """spark-submit of spark_jobs/<stage>.py; the stage's closing JSON line becomes the XCom. All but ``stage`` are templates.
 
     Where things are: ``ICG_SPARK_JOBS`` (folder or URL of the entry points; default: beside dags/), ``ICG_SPARK_CONF`` (a JSON
@@ -80,7 +81,8 @@ class SparkStageOperator(BaseOperator):
                 raise
             check_exit_code(self.stage, str(self.run_date), int(code[1]), " | ".join(_last_words(self._hook.lines)))
             raise
-        return closed(self.stage, self._hook.lines)
+        self.closing = closed(self.stage, self._hook.lines)
+        return self.closing
 
     def on_kill(self) -> None:
         """Let the hook end the driver."""

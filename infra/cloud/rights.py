@@ -25,6 +25,7 @@ _QUALITY = (f"{keys.DATA_DOCS}/", f"{keys.QUALITY}/")
 _PERSONAL = (keys.ERASURES_RAW, keys.ERASURES, keys.ERASURE_CERTIFICATES)  # of people who asked to be forgotten
 _LEARNT_FROM = ("clean/impressions/", "clean/items/", "features/", f"{keys.MODELS}/", f"{keys.IMAGES_RAW}/")
 _COVERS = ("covers/",)
+_STATES = f"{keys.COVER_STATES}/"  # what the language model said of items: kept by whoever draws
 _EVERYWHERE = ("raw/", "clean/", "quarantine/", "features/", "covers/", "reports/", "certificates/")
 
 
@@ -61,19 +62,19 @@ RIGHTS: dict[str, Rights] = {
     stages.PLAN_COVERS: Rights(
         reads=(*_LEARNT_FROM, *_COVERS),
         writes=(f"{keys.COVER_PLANS}/", f"{keys.COVER_PLAN_SEGMENTS}/", f"{keys.COVER_SHARDS}/"),
-        deletes=(f"{keys.COVER_SHARDS}/",),
+        deletes=(f"{keys.COVER_SHARDS}/", _STATES),
     ),
     stages.GENERATE_COVERS: Rights(
         reads=(*_LEARNT_FROM, *_COVERS),
-        writes=(f"{keys.COVER_SHARDS}/", f"{keys.COVER_BLOBS}/", "covers/states/"),
-        deletes=(f"{keys.COVER_SHARDS}/", "covers/states/"),
+        writes=(f"{keys.COVER_SHARDS}/", f"{keys.COVER_BLOBS}/", _STATES),
+        deletes=(f"{keys.COVER_SHARDS}/", _STATES),
     ),
     stages.PUBLISH_COVERS: Rights(
         reads=(*_LEARNT_FROM, *_COVERS, f"{keys.ERASURES}/", f"{keys.ERASURE_CERTIFICATES}/"),
         writes=("covers/v1/", f"{keys.COVER_FEATURES}/", f"{keys.ERASURE_CERTIFICATES}/"),
         deletes=(f"{keys.COVER_HOLDS}/", f"{keys.COVER_INDEXES}/"),
     ),
-    stages.EVALUATE: Rights(reads=(*_LEARNT_FROM, *_COVERS), writes=("reports/",), deletes=("reports/",)),
+    stages.EVALUATE: Rights(reads=(*_LEARNT_FROM, *_COVERS), writes=("reports/", _STATES), deletes=("reports/",)),
     # Tells how many rows were held and why, not which: quarantine's manifests, and nothing raw.
     stages.REPORT: Rights(
         reads=(*_LEARNT_FROM, *_COVERS, f"{keys.STAGE_RUNS}/", "quarantine/"), writes=("reports/",), deletes=("reports/",)

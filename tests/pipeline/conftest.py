@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from icg_tasks.cli import main
 from icg_tasks.contracts.stages import DAY_IN_ORDER, GENERATE_COVERS, PLAN_COVERS
 from icg_tasks.lake.store import ObjectStore, open_store
+from tests.pipeline.touched import Touched, touching
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAY = date(2026, 3, 10)
@@ -55,11 +56,12 @@ SMALL_WORK = (
 
 @dataclass(frozen=True)
 class SmallWorld:
-    """A store and the words that lead every stage to it."""
+    """A store and the words that lead every stage to it; ``touched``: keys that stages have read, written and deleted."""
 
     uri: str
     work: Path
     settings: Sequence[str] = (*SMALL_WORLD, *SMALL_WORK)
+    touched: dict[str, Touched] = field(default_factory=dict)
 
     @property
     def store(self) -> ObjectStore:
@@ -73,8 +75,9 @@ class SmallWorld:
         output, said = io.StringIO(), io.StringIO()
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said), touching() as touched:
                 code = main([*words, *more])
+            self.touched[stage] = self.touched.get(stage, Touched()) | touched
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

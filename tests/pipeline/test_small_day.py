@@ -5,14 +5,17 @@ import json
 import re
 import time
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 
 import pyarrow as pa
 import pytest
+from icg_dags.data_sets import FLOWS, data_set_of
 
 from icg_tasks.contracts import partitions, schemas
 from icg_tasks.contracts.errors import EXIT_REFUSED
 from icg_tasks.contracts.stages import DAY_IN_ORDER
 from icg_tasks.lake.partitions import find_partition, read_partition, write_partition
+from infra.cloud.rights import roles
 from tests.intake.scanning import readable_bytes
 
 DAY = date(2026, 3, 10)
@@ -20,6 +23,7 @@ ARMS = {
     "own_cover", "unpersonalised", "unpersonalised_best_of_8", "personalised", "personalised_best_of_8", "swapped",
     "best_achievable",
 }  # fmt: skip
+PASSING = {partitions.COVER_HOLDS}  # there for a moment: keep a collection from what is being published
 METRICS = {"true_click_probability", "true_click_logit", "subject_recognised", "relevance", "aesthetic", "preference"}
 
 
@@ -42,6 +46,57 @@ def test_every_stage_closes_with_its_line_and_its_partitions(ended_day):
         table = read_partition(world.store, dataset, DAY)
         assert table.schema.equals(schema), dataset
         assert table.num_rows > 0, dataset
+
+
+_OWN = ("runs/", "carry/", "reuse/")  # closing lines and scratch: no data set of anybody's
+
+
+def test_every_stage_reads_and_writes_the_data_sets_that_it_declares(ended_day):
+    world, lines = ended_day
+    known = {entry.name for flow in FLOWS.values() for entry in (*flow.reads, *flow.writes)} | PASSING
+    faults = []
+    for stage in lines:
+        touched, flow = world.touched[stage], FLOWS[stage]
+        read, written = (
+            {data_set_of(key, known) or key for key in seen if not key.startswith(_OWN)} - PASSING
+            for seen in (touched.read, touched.written)
+        )
+        reads, writes = ({entry.name for entry in entries} for entries in (flow.reads, flow.writes))
+        must_read, must_write = (
+            {entry.name for entry in entries if not entry.sometimes} - {partitions.STAGE_RUNS}
+            for entries in (flow.reads, flow.writes)
+        )
+        faults += [f"{stage} writes {name} and does not say so" for name in written - writes]
+        faults += [f"{stage} reads {name} and does not say so" for name in read - reads - writes]
+        faults += [f"{stage} says it writes {name}" for name in must_write - written]
+        faults += [f"{stage} says it reads {name}" for name in must_read - read]
+    assert sorted(faults) == []
+
+
+def test_counts_that_lineage_tells_as_rows_are_the_rows_written(ended_day):
+    world, lines = ended_day
+    told = 0
+    for stage, line in lines.items():
+        for entry in (*FLOWS[stage].reads, *FLOWS[stage].writes):
+            if entry.rows:
+                assert line["counts"][entry.rows] == read_partition(world.store, entry.name, DAY).num_rows, (stage, entry.name)
+                told += 1
+    assert told > 8
+
+
+def test_every_stage_keeps_to_the_rights_of_its_role(ended_day):
+    """What the roles of infra/cloud allow, held against the keys that a day touches."""
+    world, lines = ended_day
+    roles_by_stage = {stage: role for role in roles() for stage in role.stages}
+    denied = []
+    for stage in lines:
+        touched, role = world.touched[stage], roles_by_stage[stage]
+        for asked, allowed in (
+            (touched.read, role.readable()), (touched.written, role.writable()), (touched.deleted, role.deletable())
+        ):  # fmt: skip
+            patterns = [f"{prefix}*" for prefix in allowed]
+            denied += [f"{stage}: {key}" for key in asked if not any(fnmatchcase(key, pattern) for pattern in patterns)]
+    assert sorted(denied) == []
 
 
 def test_no_raw_user_id_is_found_downstream(ended_day):
