@@ -10,6 +10,14 @@ from typing import Any
 
 from airflow.sdk.observability import stats
 
+# Figures one floor down that are worth a gauge; the rest (a size per segment, a row per arm) would be thousands.
+_DEEPER = {
+    "gain": ("mean", "low"),
+    "own_less_swapped": ("mean",),
+    "canaries": ("calibration_error", "calibration_noise", "dispersion"),
+    "estimate": ("worker_hours", "left_out"),
+}
+
 
 def tell_end(line: Mapping[str, Any]) -> None:
     """A stage has ended well."""
@@ -29,13 +37,23 @@ def tell_disrupted(stage: str) -> None:
 
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Numbers of a closing line: seconds, counts, top-level figures, and the run date in days since 1970 as ``run_day``.
+    """Numbers of a closing line: seconds, counts, figures, and the run date in days since 1970 as ``run_day``.
 
-    >>> line = {"run_date": "1970-01-03", "seconds": 2.5, "counts": {"rows": 3}, "figures": {"promoted": True, "a": []}}
+    ``canaries_moved`` is how many of a training's checks found a canary out of bounds.
+
+    >>> line = {"run_date": "1970-01-03", "seconds": 2.5, "counts": {"rows": 3}, "figures": {"accepted": True, "a": []}}
     >>> list(numbers(line))
-    [('seconds', 2.5), ('rows', 3.0), ('promoted', 1.0), ('run_day', 2.0)]
+    [('seconds', 2.5), ('rows', 3.0), ('accepted', 1.0), ('run_day', 2.0)]
+    >>> dict(numbers({"figures": {"gain": {"mean": 0.5, "high": 9}, "checks": [{"broken": []}, {"broken": ["saturation"]}]}}))
+    {'gain_mean': 0.5, 'canaries_moved': 1.0}
     """
-    given = {"seconds": line.get("seconds"), **line.get("counts", {}), **line.get("figures", {})}
+    figures = line.get("figures", {})
+    given = {"seconds": line.get("seconds"), **line.get("counts", {}), **figures}
+    for name, inner in _DEEPER.items():
+        if isinstance(found := figures.get(name), Mapping):
+            given |= {f"{name}_{word}": found.get(word) for word in inner}
+    if "checks" in figures:
+        given["canaries_moved"] = sum(bool(check.get("broken")) for check in figures["checks"])
     yield from ((_name(name), float(value)) for name, value in given.items() if isinstance(value, bool | int | float))
     if line.get("run_date"):
         yield "run_day", float(date.fromisoformat(str(line["run_date"])).toordinal() - date(1970, 1, 1).toordinal())

@@ -42,7 +42,8 @@ if [ -n "$rule" ]; then
   if [ "$tries" -le "$2" ]; then echo "the reason why" >&2; exit "$1"; fi
 fi
 echo "working on $stage" >&2
-echo '{{"stage": "'$stage'", "run_date": "", "seconds": 0.1, "outputs": [], "counts": {{"rows": 7}}, "figures": {{"shards": {shards}}}}}'
+did='"seconds": 0.1, "outputs": [], "counts": {{"rows": 7}}'
+echo '{{"stage": "'$stage'", "run_date": "", '"$did"', "figures": {{"shards": {shards}}}}}'
 """
 
 

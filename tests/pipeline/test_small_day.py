@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 import pyarrow as pa
 import pytest
 from icg_dags.data_sets import FLOWS, data_set_of
+from icg_dags.metrics import numbers
 
 from icg_tasks.contracts import partitions, schemas
 from icg_tasks.contracts.errors import EXIT_REFUSED
@@ -17,6 +18,7 @@ from icg_tasks.contracts.stages import DAY_IN_ORDER
 from icg_tasks.lake.partitions import find_partition, read_partition, write_partition
 from infra.cloud.rights import roles
 from tests.intake.scanning import readable_bytes
+from tests.pipeline.conftest import REPOSITORY
 
 DAY = date(2026, 3, 10)
 ARMS = {
@@ -82,6 +84,16 @@ def test_counts_that_lineage_tells_as_rows_are_the_rows_written(ended_day):
                 assert line["counts"][entry.rows] == read_partition(world.store, entry.name, DAY).num_rows, (stage, entry.name)
                 told += 1
     assert told > 8
+
+
+def test_stages_tell_every_number_that_alerts_read(ended_day):
+    world, lines = ended_day
+    listed = world.done("housekeeping", DAY, "--dry-run")
+    told = {f"{stage}_{name}".replace("-", "_") for stage, line in lines.items() for name, _ in numbers(line)}
+    told |= {f"housekeeping_{name}" for name, _ in numbers(listed)} | {"train_pigeon_canaries_moved"}  # as train-adapter
+    read = set(re.findall(r"airflow_icg_([a-z_]+)(?![a-z_.])", (REPOSITORY / "infra" / "watch" / "alerts.yaml").read_text()))
+    assert len(read) > 10
+    assert read - told == set()
 
 
 def test_every_stage_keeps_to_the_rights_of_its_role(ended_day):
