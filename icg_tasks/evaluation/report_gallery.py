@@ -15,8 +15,8 @@ from icg_tasks.evaluation.report_images import SMALL
 from icg_tasks.evaluation.report_words import signed
 
 
-def six_by_eight(evaluation: Evaluation | None, addresses: Mapping[str, str]) -> str:
-    """Segments as rows, items as columns, the items' own covers on top."""
+def six_by_eight(evaluation: Evaluation | None, addresses: Mapping[str, str], named: Sequence[SegmentView] = ()) -> str:
+    """Segments as rows, items as columns, the items' own covers on top; ``named`` segments bear their names and icons."""
     grid = grid_pairs(evaluation)
     if evaluation is None or not grid:
         return ""
@@ -24,18 +24,26 @@ def six_by_eight(evaluation: Evaluation | None, addresses: Mapping[str, str]) ->
     titles = {item["item_id"]: item["title"] for item in evaluation.detail["items"]}
     sizes = {row["segment_id"]: row["size"] for row in evaluation.detail["segments"]}
     images = {(pair["segment_id"], pair["item_id"]): pair["images"] for pair in evaluation.detail["pairs"]}
+    views = {view.segment_id: view for view in named}
 
-    def line(segment: str, arm: str, words: str, small: str) -> str:
+    def line(segment: str, arm: str, words: str, small: str, icon: str = "") -> str:
         cells = "".join(
             f"<td>{picture(addresses.get(images[segment, item].get(arm, '')), f'{titles[item]}: {words}')}</td>"
             for item in items
         )
-        return f'<tr><th scope="row"><b>{escape(words)}</b> {escape(small)}</th>{cells}</tr>'
+        return f'<tr><th scope="row">{icon}<b>{escape(words)}</b> {escape(small)}</th>{cells}</tr>'
+
+    def taste(segment: str) -> str:
+        view = views.get(segment)
+        small, icon = f"{sizes[segment]:,} users", ""
+        if view is not None:
+            small, icon = f"{segment} · {small}", f'<span class="icon" aria-hidden="true">{view.icon}</span>'
+        return line(segment, names.PERSONAL_BEST, view.name if view else segment, small, icon)
 
     head = "".join(f'<th scope="col">{escape(titles[item])}</th>' for item in items)
     same = "the same for everybody"
     top = line(segments[0], names.OWN, "own cover", same) + line(segments[0], names.PLAIN, "unpersonalised", same)
-    own = "".join(line(segment, names.PERSONAL_BEST, segment, f"{sizes[segment]:,} users") for segment in segments)
+    own = "".join(taste(segment) for segment in segments)
     table = (
         '<table class="grid8"><caption class="hidden">Covers of the same items for several segments</caption>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{top}</tbody><tbody>{own}</tbody></table>"

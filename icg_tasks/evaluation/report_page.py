@@ -44,7 +44,7 @@ def page(
             source_note(source_words(source), known_truth=source == "world"),
             report_sections.uplift(view.evaluation, arms),
             report_trend.trend(days, run_date),
-            report_gallery.six_by_eight(view.evaluation, addresses),
+            report_gallery.six_by_eight(view.evaluation, addresses, view.segments),
             report_measures.measures(rows, arms),
             report_gallery.gallery(view.segments, linked),
             report_day.learning(view),

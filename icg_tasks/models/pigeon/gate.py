@@ -1,16 +1,35 @@
 """Whether a Pigeon is healthy, how good it is, and whether it becomes champion. Pure functions of checks."""
 
+import math
+
+import numpy as np
+
 from icg_tasks.config.pigeon import PigeonSettings
 from icg_tasks.models.image_statistics import DARK_SHARE, EDGE_DENSITY, SATURATION
-from icg_tasks.models.pigeon.check import Check
+from icg_tasks.models.pigeon.check import Check, Doubles
 from icg_tasks.models.training import decision
 from icg_tasks.models.training.decision import Decision, outside
+
+_ONE_SIDED_95 = 1.645
+
+
+def scores(check: Check, settings: PigeonSettings) -> Doubles:
+    """Both similarities, weighted, window by window [B]."""
+    share = settings.reference_weight
+    return share * check.reference_B + (1 - share) * check.own_B
 
 
 def score(check: Check, settings: PigeonSettings) -> float:
     """What stage 2's checkpoints are chosen by."""
-    share = settings.reference_weight
-    return float(share * check.reference_B.mean() + (1 - share) * check.own_B.mean())
+    return float(scores(check, settings).mean())
+
+
+def surely_better(found: Check, reference: Check, settings: PigeonSettings) -> bool:
+    """Whether the mean gain over the same windows is above zero at 95 %, one-sided; fewer than two windows are never sure."""
+    gains = scores(found, settings) - scores(reference, settings)
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > _ONE_SIDED_95 * np.std(gains, ddof=1) / math.sqrt(len(gains)))
 
 
 def broken_canaries(check: Check, start: Check) -> list[str]:
@@ -27,9 +46,8 @@ def broken_canaries(check: Check, start: Check) -> list[str]:
 
 def decide(best: Check, start: Check, best_step: int, settings: PigeonSettings) -> Decision:
     """Compare window by window; ``best_step`` 0 means that nothing better than the start was found."""
-    share = settings.reference_weight
     return decision.decide(
-        share * (best.reference_B - start.reference_B) + (1 - share) * (best.own_B - start.own_B),
+        scores(best, settings) - scores(start, settings),
         best.own_B - best.swapped_B,
         broken_canaries(best, start),
         figure="score",

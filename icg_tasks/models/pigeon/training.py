@@ -19,7 +19,7 @@ from icg_tasks.models.icg.record import Record
 from icg_tasks.models.pigeon.atelier import Atelier
 from icg_tasks.models.pigeon.budget import estimate, require_room
 from icg_tasks.models.pigeon.check import Check, aside_loss, check_pigeon
-from icg_tasks.models.pigeon.gate import broken_canaries, score
+from icg_tasks.models.pigeon.gate import broken_canaries, score, surely_better
 from icg_tasks.models.pigeon.losses import preference_loss, reconstruction_loss
 from icg_tasks.models.pigeon.model import Pigeon
 from icg_tasks.models.pigeon.pairs import log_chances, make_pairs
@@ -177,7 +177,8 @@ class PigeonTraining:
         self._keep()
 
     def _judge_preference(self, reference: Check) -> None:
-        """Keep the averaged weights if their covers score best, go back to the best if a canary has moved."""
+        """Keep the averaged weights if their covers score best and surely better than stage 1's; back to the best if a canary
+        has moved."""
         before = self._wearing(self.state.best | self.bench.average)
         found = check_pigeon(self.atelier, self.pigeon, self.aside, self.processes)
         self.pigeon.wear(before)
@@ -190,7 +191,7 @@ class PigeonTraining:
             for name, part in self.bench.average.items():
                 part.copy_(self.state.best[name])
             self.say(f"step {self.progress.total_steps}: back to step {self.progress.best_step}, since {'; '.join(broken)}")
-        elif score(found, self.settings) > self.progress.best_value:
+        elif score(found, self.settings) > self.progress.best_value and surely_better(found, reference, self.settings):
             self.progress.best_value, self.progress.best_step = score(found, self.settings), self.progress.total_steps
             self._keep_as_best()
 
