@@ -3,6 +3,8 @@
 Stands just above config and lake. A stage module has one entry ``def run(context: StageContext) -> StageOutcome``.
 """
 
+import json
+import os
 import signal
 import sys
 import time
@@ -60,5 +62,10 @@ class StageContext:
         return folder
 
     def say(self, message: str) -> None:
-        """One progress line on stderr, with the seconds since the start."""
-        print(f"[{self.stage} {self.run_date} {time.monotonic() - self.started:6.1f}s] {message}", file=sys.stderr, flush=True)
+        """One progress line on stderr, with the seconds since the start; a JSON object with ``ICG_LOG_FORMAT=json``."""
+        seconds = time.monotonic() - self.started
+        line = f"[{self.stage} {self.run_date} {seconds:6.1f}s] {message}"
+        if os.environ.get("ICG_LOG_FORMAT") == "json":
+            fields = {"stage": self.stage, "run_date": str(self.run_date), "seconds": round(seconds, 3), "message": message}
+            line = json.dumps(fields, ensure_ascii=False)
+        print(line, file=sys.stderr, flush=True)

@@ -3,13 +3,13 @@
 import os
 import subprocess
 from collections import deque
-from threading import Thread
 from typing import IO, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from icg_dags.lineage import TellsLineage
+from icg_dags.log_fields import listening_thread, name_lines
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
 from icg_dags.words import stage_words
@@ -65,6 +65,7 @@ class StageOperator(TellsLineage, BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run it to its end; the closing line."""
+        name_lines(self.stage, self.run_date)
         skip_unless_wanted(self.stage, self.only)
         self.log.info("%s", " ".join(self.command()))
         try:
@@ -80,7 +81,7 @@ class StageOperator(TellsLineage, BaseOperator):
             raise AirflowFailException("no `icg` on the worker's PATH; install icg-covers there or set PATH") from None
         self._process = process
         last_words: deque[str] = deque(maxlen=LAST_WORDS)
-        listener = Thread(target=self._listen, args=(process.stderr, last_words), daemon=True)
+        listener = listening_thread(self._listen, process.stderr, last_words)
         listener.start()
         lines = [line.rstrip("\n") for line in process.stdout or ()]
         code = process.wait()

@@ -46,6 +46,6 @@ def closing_line(stage: str, lines: list[str]) -> dict[str, Any]:
             found = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and found.get("stage") == stage:
+        if isinstance(found, dict) and found.get("stage") == stage and "outputs" in found:  # no progress line (ICG_LOG_FORMAT)
             return found
     raise AirflowException(f"{stage} ended well but without its closing JSON line on stdout; is the right `icg` on PATH?")

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from icg_dags.defaults import INFRASTRUCTURE_DELAY_SECONDS, INFRASTRUCTURE_RETRIES, PODS, image_of
 from icg_dags.lineage import TellsLineage
 from icg_dags.local_stage import LAST_WORDS
+from icg_dags.log_fields import name_lines
 from icg_dags.metrics import tell_disrupted
 from icg_dags.needs import Needs
 from icg_dags.outcome import check_exit_code, closed
@@ -65,6 +66,7 @@ class StagePod(TellsLineage, KubernetesPodOperator):
 
     def execute(self, context: Any) -> Any:
         """Start the pod with this run's words, wait; the closing line, pushed as XCom."""
+        name_lines(self.stage, self.run_date)
         skip_unless_wanted(self.stage, self.only)
         self.arguments = self.command_arguments()
         try:

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from icg_dags.lineage import TellsLineage
 from icg_dags.local_stage import LAST_WORDS, stage_environment
+from icg_dags.log_fields import name_lines
 from icg_dags.outcome import check_exit_code, closed
 from icg_dags.parts import skip_unless_wanted
 from icg_dags.words import stage_words
@@ -49,6 +50,7 @@ class SparkStageOperator(TellsLineage, BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Submit, wait; the closing line."""
+        name_lines(self.stage, self.run_date)
         skip_unless_wanted(self.stage, self.only)
         from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 

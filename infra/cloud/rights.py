@@ -95,6 +95,8 @@ SPARK = "spark"  # drivers run in Airflow's workers and executors as they please
 SPARK_STAGES = (stages.BUILD_USER_EMBEDDINGS, stages.ASSIGN_SEGMENTS)
 READER = "reader"  # the recommender, and whoever shows covers
 READER_RIGHTS = Rights(reads=("covers/v1/",))
+TAB = "covers-tab"  # Airflow's api-server, which shows reports (dags/icg_plugins)
+TAB_RIGHTS = Rights(reads=("reports/", f"{keys.COVER_BLOBS}/"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +125,10 @@ class Role:
 
 
 def roles() -> list[Role]:
-    """One role per stage, one for both Spark stages, and the reader's."""
+    """One role per stage, one for both Spark stages, the reader's and the Covers tab's."""
     own = [Role(name=stage, stages=(stage,), rights=rights) for stage, rights in RIGHTS.items() if stage not in SPARK_STAGES]
     spark = Role(name=SPARK, stages=SPARK_STAGES, rights=_together([RIGHTS[stage] for stage in SPARK_STAGES]))
-    return [*own, spark, Role(name=READER, rights=READER_RIGHTS)]
+    return [*own, spark, Role(name=READER, rights=READER_RIGHTS), Role(name=TAB, rights=TAB_RIGHTS)]
 
 
 def _together(several: list[Rights]) -> Rights:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infra.cloud.rights import SPARK, Role, roles
+from infra.cloud.rights import SPARK, TAB, Role, roles
 
 TEMPLATE = Path(__file__).parent / "icg.template.json"
 _BUCKET_ARN = {"Fn::GetAtt": ["Store", "Arn"]}
@@ -30,10 +30,15 @@ def template() -> dict[str, Any]:
 
 def _roles() -> dict[str, Any]:
     made = {_logical(role.name): _role(role) for role in roles()}
-    made |= {f"{_logical(role.name)}Pods": _identity(role.name, {"Ref": "Namespace"}, role_name(role.name)) for role in roles()}
+    made |= {
+        f"{_logical(role.name)}Pods": _identity(role.name, {"Ref": "Namespace"}, role_name(role.name))
+        for role in roles()
+        if role.name != TAB
+    }
     return made | {
-        "RoleSparkDrivers": _identity(SPARK, "airflow", "airflow-worker")
-    }  # Spark's drivers run in Airflow's workers
+        "RoleSparkDrivers": _identity(SPARK, "airflow", "airflow-worker"),  # Spark's drivers run in Airflow's workers
+        f"{_logical(TAB)}Pods": _identity(TAB, "airflow", "airflow-api-server"),
+    }
 
 
 def role_name(name: str) -> str:

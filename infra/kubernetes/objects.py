@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from infra.cloud.rights import roles
+from infra.cloud.rights import TAB, roles
 from infra.cloud.template import role_name
 
 MANIFEST = Path(__file__).parent / "icg.yaml"
@@ -49,6 +49,7 @@ def _accounts() -> list[dict[str, Any]]:
             "automountServiceAccountToken": False,
         }
         for role in roles()
+        if role.name != TAB  # the chart's own account takes it
     ]
 
 

@@ -20,6 +20,7 @@ MAY_READ = {
     "validate-impressions": {KEYS[0], KEYS[5]},
     "train-adapter": {KEYS[1], KEYS[2], KEYS[4], KEYS[5]},
     "reader": {KEYS[3], KEYS[4]},
+    "covers-tab": {KEYS[4]},
 }
 MAY_WRITE = {
     "train-adapter": {KEYS[1]},
@@ -27,6 +28,7 @@ MAY_WRITE = {
     "publish-covers": {KEYS[3], KEYS[4]},
     "report": set(),
     "reader": set(),
+    "covers-tab": set(),
 }
 
 

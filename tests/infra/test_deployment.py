@@ -110,8 +110,21 @@ def test_chart_values_and_code_agree(values):
     assert values["executor"] == "KubernetesExecutor"
     known = (REPOSITORY / "dags" / "icg_dags" / "defaults.py").read_text()
     known += (REPOSITORY / "dags" / "icg_dags" / "spark_stage.py").read_text()
+    known += (REPOSITORY / "dags" / "icg_dags" / "lineage.py").read_text()
     for name in given:
         assert f'"{name}"' in known, f"{name} has no effect"
+
+
+def test_chart_shows_the_covers_tab_and_every_process_knows_the_same_store(values):
+    folder = values["config"]["core"]["plugins_folder"]
+    image = (INFRA / "images" / "Dockerfile").read_text().split("AS orchestration")[1]
+    assert f"COPY dags/icg_plugins {folder}\n" in image
+    assert "!dags/icg_plugins" in (REPOSITORY / ".dockerignore").read_text().splitlines()
+    assert list((REPOSITORY / "dags" / "icg_plugins").glob("*.py"))
+    settings = next(entry for entry in objects() if entry["kind"] == "ConfigMap")["data"]
+    assert {entry["name"]: entry["value"] for entry in values["env"]}["ICG_STORE"] == settings["ICG_STORE"]
+    tab = template()["Resources"]["RoleCoversTabPods"]["Properties"]
+    assert (tab["Namespace"], tab["ServiceAccount"]) == ("airflow", "airflow-api-server")
 
 
 def test_chart_and_compose_hold_no_secret(values):

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 _BLOCK = re.compile(r"(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
-_SHELLS = {"bash", "sh", "console", "shell", ""}
+_SHELLS = {"bash", "sh", "console", "shell", "python", ""}
+WITH_README = [REPOSITORY / "README.md", *PAGES]
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -21,7 +22,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return [(mark, text) for mark, language, text in _BLOCK.findall(page.read_text()) if language in _SHELLS]
 
 
-RUN = [(page.name, text) for page in PAGES for mark, text in blocks(page) if mark == "run"]
+RUN = [(page.name, text) for page in WITH_README for mark, text in blocks(page) if mark == "run"]
 
 
 def anchors(page: Path) -> set[str]:
@@ -31,10 +32,39 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_every_command_block_is_marked():
-    marked = [(page.name, mark) for page in PAGES for mark, _ in blocks(page)]
-    assert len(marked) > 10
+    marked = [(page.name, mark) for page in WITH_README for mark, _ in blocks(page)]
+    assert len(marked) > 15
     unmarked = [page for page, mark in marked if not re.match(r"run$|not run: .{8,}", mark)]
     assert unmarked == []
+    named = [path for _, mark in marked for path in re.findall(r"tests/[\w/.]+\w", mark)]
+    assert len(named) > 5
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+def test_no_block_of_commands_hides_behind_another_language():
+    """A block may be of a language only if nobody would type it; every fence is closed."""
+    for page in WITH_README:
+        text = page.read_text()
+        assert text.count("```") % 2 == 0, page.name
+        others = {language for language in re.findall(r"^```(\w+)$", text, re.MULTILINE) if language not in _SHELLS}
+        assert others <= {"text", "json", "yaml"}, page.name
+
+
+def test_every_command_of_ours_in_the_docs_exists():
+    """`icg <stage>` and `make <target>` in blocks and in running text: a renamed one would be a lie."""
+    from icg_tasks.cli import STAGES
+
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    found = 0
+    for page in WITH_README:
+        text = page.read_text()
+        for stage in re.findall(r"(?:^|`)icg ([a-z][a-z-]+)", text, re.MULTILINE):
+            assert stage in {*STAGES, "covers"}, f"{page.name}: icg {stage}"
+            found += 1
+        for target in re.findall(r"(?:^|`)make ([a-z][a-z-]+)", text, re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"
+            found += 1
+    assert found > 30
 
 
 @pytest.mark.parametrize(("page", "text"), RUN, ids=[f"{page}-{text.split(chr(10))[0][:40]}" for page, text in RUN])
