@@ -51,6 +51,17 @@ def test_tool_finds_nothing(words):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
+@pytest.mark.parametrize(
+    "words", [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]], ids=["check", "test"]
+)
+def test_alerts_are_sound_and_fire_when_they_should(words):
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed here; CI installs Debian's package prometheus")
+    done = subprocess.run([tool, *words], cwd=INFRA / "watch", capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
 def test_written_files_follow_from_the_code():
     assert TEMPLATE.read_text() == rendered_template(), "run: python -m infra.cloud --write"
     assert MANIFEST.read_text() == rendered_objects(), "run: python -m infra.kubernetes --write"
