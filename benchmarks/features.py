@@ -32,6 +32,7 @@ from icg_tasks.lake.store import ObjectStore, open_store
 from icg_tasks.stage import StageContext
 
 WIDTH = 64
+MEMORY = "2g"
 _ITEMS = 20_000
 _FILE_ROWS = 1_000_000
 _ROWS_PER_USER = 10
@@ -101,7 +102,8 @@ def measure_size(folder: Path, rows: int, sides: list[str], repeats: int, memory
             if done.returncode:
                 print(f"{side} at {rows} rows failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr, flush=True)
                 continue
-            found = json.loads(done.stdout.splitlines()[-1]) | {"rows": rows, "side": side, "memory": memory}
+            name = side if memory == MEMORY else f"{side}, {memory}"
+            found = json.loads(done.stdout.splitlines()[-1]) | {"rows": rows, "side": name, "memory": memory}
             print(found, file=sys.stderr, flush=True)
             _keep(folder, found)
 
@@ -214,7 +216,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, action="append", default=[], help="a size; may be given again")
     parser.add_argument("--sides", default="duckdb,spark,polars")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", default="2g", help="Spark's heap; DuckDB's limit")
+    parser.add_argument("--memory", default=MEMORY, help="Spark's heap; DuckDB's limit")
     parser.add_argument("--history", type=int, default=0, metavar="ROWS", help="rows a day of the history of 60 days")
     parser.add_argument("--folder", type=Path, default=Path(".cache/features-benchmark"))
     arguments = parser.parse_args()
