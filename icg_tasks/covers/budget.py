@@ -1,24 +1,26 @@
 """What a day's covers will cost, and which are made where that is more than the budget: best expected clicks first.
 
 Cost is worker time: seconds of one GPU (or of one process on a CPU) for each cover, models already loaded, as earlier runs of
-the same store measured it. Knows rows and closing lines; no model.
+the same store measured it, each generator for itself. Knows rows and closing lines; no model.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
-from icg_tasks.config.settings import CoverSettings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.contracts.schemas import EVERYONE
 from icg_tasks.contracts.stages import GENERATE_COVERS
+from icg_tasks.covers.asked import covers_in_a_batch
 from icg_tasks.covers.former import OVER_BUDGET, Former
 from icg_tasks.covers.shards import pair_key
+from icg_tasks.covers.split import assign_shards
+from icg_tasks.covers.versions import main_generator
 from icg_tasks.lake.partitions import latest_partition_before
-from icg_tasks.lake.store import ObjectStore
 from icg_tasks.stage import StageContext
 
 _DAYS_BACK = 14
@@ -34,19 +36,60 @@ class Price:
     seconds_per_cover: float
     source: str
 
-    def hours(self, covers: int) -> float:
-        """Worker hours of so many covers."""
-        return covers * self.seconds_per_cover / 3600.0
+
+Prices = Mapping[str, Price]
+"""By generator."""
+Estimate = dict[str, float | int | str]
 
 
-def price(context: StageContext) -> Price:
-    """As the last earlier date with a measurement found it, scaled to today's candidates and steps; else as settings say."""
-    covers, day = context.settings.covers, context.run_date
+def affordable(context: StageContext, rows: list[Row], former: Former, expected: Expected) -> tuple[list[Row], Estimate]:
+    """All rows, shards assigned to those that are made, and what that will cost; beyond the budget the least seen are left."""
+    covers, most = context.settings.covers, context.arguments.get("max_gpu_hours")
+    budget = context.settings.generation.max_gpu_hours if most is None else float(most)
+    kept = [row for row in rows if row["kept_cover_id"] is not None]
+    new, left = [row for row in rows if row["kept_cover_id"] is None], list[Row]()
+    prices = {name: price(context, name) for name in dict.fromkeys(row["generator"] for row in rows)}
+    each = "; ".join(f"{name} {cost.seconds_per_cover:.3g} s each, {cost.source}" for name, cost in prices.items())
+    context.say(f"{len(new)} covers would take {_hours(new, prices):.3g} worker hours ({each})")
+    if budget > 0.0 and _hours(new, prices) > budget:
+        new, left = within_budget(new, former, expected, prices, budget)
+        bare = sum(row["kept_cover_id"] is None for row in left)
+        context.say(
+            f"over the budget of {budget:g} hours: {len(left)} covers are left out, {len(left) - bare} of them stay as they "
+            f"were, {bare} have none and readers fall back"
+        )
+    batch = covers_in_a_batch(covers.batch_size, covers.candidates)
+    seconds = {name: cost.seconds_per_cover for name, cost in prices.items()}
+    assign_shards(new, shard_size=covers.shard_size, batch_covers=batch, seconds=seconds)
+    return [*kept, *new, *left], _estimate(new, left, prices)
+
+
+def _estimate(new: list[Row], left: list[Row], prices: Prices) -> Estimate:
+    """Worker hours of all, and of the longest shard: how long it takes where every shard has a worker of its own."""
+    shards: dict[int, list[Row]] = {}
+    for row in new:
+        shards.setdefault(row["shard"], []).append(row)
+    hours, longest = _hours(new, prices), max((_hours(mine, prices) for mine in shards.values()), default=0.0)
+    each = hours * 3600.0 / len(new) if new else next(iter(prices.values())).seconds_per_cover
+    found: Estimate = {"covers": len(new), "worker_hours": round(hours, 6), "longest_shard_hours": round(longest, 6)}
+    found |= {"seconds_per_cover": round(each, 4), "from": ", ".join(dict.fromkeys(cost.source for cost in prices.values()))}
+    return found | {"left_out": len(left), "left_without": sum(row["kept_cover_id"] is None for row in left)}
+
+
+def _hours(rows: Iterable[Row], prices: Prices) -> float:
+    """Worker hours of these covers."""
+    return sum(prices[row["generator"]].seconds_per_cover for row in rows) / 3600.0
+
+
+def price(context: StageContext, generator: str) -> Price:
+    """As the last earlier date with a measurement of this generator found it, scaled to today's candidates and steps; else as
+    settings say."""
+    day = context.run_date
     for _ in range(_DAYS_BACK):
         former = latest_partition_before(context.store, keys.COVER_PLANS, day)
         if former is None:
             break
-        seconds = _measured(context.store, former, covers)
+        seconds = _measured(context, former, generator)
         if seconds is not None:
             return Price(seconds_per_cover=seconds, source=f"measured on {former}")
         day = former
@@ -56,13 +99,15 @@ def price(context: StageContext) -> Price:
     return Price(seconds_per_cover=stated, source="generation.seconds_per_cover")
 
 
-def _measured(store: ObjectStore, day: date, covers: CoverSettings) -> float | None:
+def _measured(context: StageContext, day: date, generator: str) -> float | None:
     """Mean of a date's shards, each weighing what it made; images of another size say nothing."""
-    made, seconds = 0, 0.0
-    for key in store.list(keys.stage_run_key(GENERATE_COVERS, day).removesuffix(".json") + "-"):
-        line = json.loads(store.get(key))
+    covers, made, seconds = context.settings.covers, 0, 0.0
+    for key in context.store.list(keys.stage_run_key(GENERATE_COVERS, day).removesuffix(".json") + "-"):
+        line = json.loads(context.store.get(key))
         figures, count = line["figures"], int(line["counts"]["made"])
         if not figures.get("seconds_per_cover") or figures["size_pixels"] != covers.size_pixels:
+            continue
+        if figures.get("generator", main_generator(context)) != generator:  # a former release did not say
             continue
         scale = covers.candidates * covers.steps / (figures["candidates"] * figures["steps"])
         made, seconds = made + count, seconds + count * figures["seconds_per_cover"] * scale
@@ -90,14 +135,18 @@ def expected_impressions(segments: Iterable[Row]) -> dict[tuple[str, str], float
     return found
 
 
-def within_budget(rows: list[Row], former: Former, expected: Expected, affordable: int) -> tuple[list[Row], list[Row]]:
-    """Rows to make, best expected clicks first, at most ``affordable``; and the others as they stay.
+def within_budget(
+    rows: list[Row], former: Former, expected: Expected, prices: Prices, hours: float
+) -> tuple[list[Row], list[Row]]:
+    """Rows to make, best expected clicks first, as many as these worker hours pay for; and the others as they stay.
 
     What is left out keeps its old cover where there is one (``kept_cover_id`` and the request that it answers), else it has
     none and the reader falls back.
     """
     ranked = sorted(rows, key=lambda row: (-expected.get((row["segment_id"], row["item_id"]), 0.0), pair_key(row)))
-    return ranked[:affordable], [_left(row, former.rows.get(pair_key(row))) for row in ranked[affordable:]]
+    spent = accumulate(prices[row["generator"]].seconds_per_cover for row in ranked)
+    count = sum(seconds <= hours * 3600.0 for seconds in spent)
+    return ranked[:count], [_left(row, former.rows.get(pair_key(row))) for row in ranked[count:]]
 
 
 def _left(row: Row, old: Row | None) -> Row:

@@ -180,7 +180,7 @@ def _outcome(context: StageContext, shard: int, rows: list[Row], *, made: int, s
     counts |= {"rejected": rejected.total()}
     figures: dict[str, Any] = {"shard": shard, "rejected": dict(sorted(rejected.items())), "rejected_items": examples}
     covers = context.settings.covers
-    figures["seconds_per_cover"] = round(seconds / made, 4) if made else None
+    figures |= {"generator": rows[0]["generator"], "seconds_per_cover": round(seconds / made, 4) if made else None}
     figures |= {"candidates": covers.candidates, "steps": covers.steps, "size_pixels": covers.size_pixels}
     for name in ("preference", "relevance", "aesthetic"):
         values = [row[name] for row in rows if row[name] is not None and row["rejected"] is None]

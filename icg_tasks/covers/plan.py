@@ -19,11 +19,9 @@ from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.contracts.schemas import COVER_PLAN, COVER_PLAN_SEGMENTS, EVERYONE
 from icg_tasks.contracts.stages import GENERATE_COVERS, StageOutcome
 from icg_tasks.covers.anonymity import small_segments, without
-from icg_tasks.covers.asked import covers_in_a_batch
-from icg_tasks.covers.budget import expected_impressions, price, within_budget
+from icg_tasks.covers.budget import affordable, expected_impressions
 from icg_tasks.covers.former import Former
 from icg_tasks.covers.requests import Vector, cover_seed, drift, request_hash, rounded, settings_that_decide
-from icg_tasks.covers.split import assign_shards
 from icg_tasks.covers.states_cache import prune_states
 from icg_tasks.covers.versions import ModelVersions, all_versions, in_metadata
 from icg_tasks.lake.partitions import read_partition, write_partition
@@ -57,7 +55,7 @@ def run(context: StageContext) -> StageOutcome:
         rows += mine
         if vector is not None:
             chosen.append({"segment_id": wish.segment_id, "vector": vector[0], "set_on": vector[1]})
-    rows, estimate = _affordable(context, rows, former, segments)
+    rows, estimate = affordable(context, rows, former, expected_impressions(segments))
     shards = sorted({row["shard"] for row in rows if row["shard"] is not None})
     _write(context, rows, chosen, versions, former)
     _forget_former_shards(context, shards)
@@ -77,33 +75,6 @@ def run(context: StageContext) -> StageOutcome:
     figures |= {"reasons": reasons, "estimate": estimate}
     outputs = [keys.partition_prefix(name, context.run_date) for name in (keys.COVER_PLANS, keys.COVER_PLAN_SEGMENTS)]
     return StageOutcome(outputs=outputs, counts=counts, figures=figures)
-
-
-def _affordable(
-    context: StageContext, rows: list[Row], former: Former, segments: list[Row]
-) -> tuple[list[Row], dict[str, float | int | str]]:
-    """All rows, shards assigned to those that are made, and what that will cost; beyond the budget the least seen are left."""
-    cost, covers = price(context), context.settings.covers
-    most = context.arguments.get("max_gpu_hours")
-    hours = context.settings.generation.max_gpu_hours if most is None else float(most)
-    kept = [row for row in rows if row["kept_cover_id"] is not None]
-    new, left = [row for row in rows if row["kept_cover_id"] is None], list[Row]()
-    each = f"{cost.seconds_per_cover:.3g} s each, {cost.source}"
-    context.say(f"{len(new)} covers would take {cost.hours(len(new)):.3g} worker hours ({each})")
-    if hours > 0.0 and cost.hours(len(new)) > hours:
-        new, left = within_budget(new, former, expected_impressions(segments), int(hours * 3600.0 / cost.seconds_per_cover))
-        bare = sum(row["kept_cover_id"] is None for row in left)
-        context.say(
-            f"over the budget of {hours:g} hours: {len(left)} covers are left out, {len(left) - bare} of them stay as they "
-            f"were, {bare} have none and readers fall back"
-        )
-    if new:
-        batch = covers_in_a_batch(covers.batch_size, covers.candidates)
-        assign_shards(new, shard_size=covers.shard_size, batch_covers=batch)
-    estimate: dict[str, float | int | str] = {"covers": len(new), "worker_hours": round(cost.hours(len(new)), 6)}
-    estimate |= {"seconds_per_cover": round(cost.seconds_per_cover, 4), "from": cost.source}
-    estimate |= {"left_out": len(left), "left_without": sum(row["kept_cover_id"] is None for row in left)}
-    return [*kept, *new, *left], estimate
 
 
 def _forget_former_shards(context: StageContext, shards: list[int]) -> None:

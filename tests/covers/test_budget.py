@@ -8,6 +8,7 @@ import pytest
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import SettingsError
 from icg_tasks.covers import budget, plan, publish
+from icg_tasks.covers.former import Former
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, NEXT, House, fill_inputs
 
@@ -43,13 +44,56 @@ def test_measured_prices_weigh_what_was_made_and_follow_the_settings(house: Hous
     ran(house, DAY, 1, 3.0)
     ran(house, DAY, 50, 99.0, size_pixels=512)
     context = house.context("plan-covers", NEXT)
-    assert budget.price(context) == budget.Price(seconds_per_cover=1.5, source=f"measured on {DAY}")
+    assert budget.price(context, "icg") == budget.Price(seconds_per_cover=1.5, source=f"measured on {DAY}")
     house.set(candidates=4, steps=4)
-    assert budget.price(house.context("plan-covers", NEXT)).seconds_per_cover == 1.5
+    assert budget.price(house.context("plan-covers", NEXT), "icg").seconds_per_cover == 1.5
     house.set(steps=16)
-    assert budget.price(house.context("plan-covers", NEXT)).seconds_per_cover == 6.0
-    assert "stated" not in budget.price(house.context("plan-covers", DAY)).source  # its own runs would change what it plans
-    assert budget.price(house.context("plan-covers", DAY)).source == "generation.seconds_per_cover"
+    assert budget.price(house.context("plan-covers", NEXT), "icg").seconds_per_cover == 6.0
+    assert (
+        "stated" not in budget.price(house.context("plan-covers", DAY), "icg").source
+    )  # its own runs would change what it plans
+    assert budget.price(house.context("plan-covers", DAY), "icg").source == "generation.seconds_per_cover"
+
+
+def test_each_generator_has_its_own_price(house: House) -> None:
+    planned(house)
+    ran(house, DAY, 3, 1.0, generator="icg")
+    ran(house, DAY, 2, 7.0, generator="pigeon")
+    ran(house, DAY, 1, 3.0)  # of a former release, which made covers with the main generator alone
+    context = house.context("plan-covers", NEXT)
+    assert budget.price(context, "icg").seconds_per_cover == 1.5
+    assert budget.price(context, "pigeon").seconds_per_cover == 7.0
+
+
+def test_a_budget_pays_each_generators_price_best_expected_clicks_first() -> None:
+    rows = [
+        {"segment_id": "s", "item_id": item, "variant": variant, "generator": name}
+        for item in ("a", "b")
+        for variant, name in enumerate(("icg", "pigeon"))
+    ]
+    prices = {
+        "icg": budget.Price(seconds_per_cover=1.0, source="x"),
+        "pigeon": budget.Price(seconds_per_cover=10.0, source="x"),
+    }
+    expected = {("s", "a"): 1.0, ("s", "b"): 2.0}
+    for seconds, made in (
+        (0.5, []),
+        (10.9, ["b0"]),
+        (11.0, ["b0", "b1"]),
+        (12.0, ["b0", "b1", "a0"]),
+        (22.0, ["b0", "b1", "a0", "a1"]),
+    ):
+        new, left = budget.within_budget(rows, Former(), expected, prices, seconds / 3600.0)
+        assert [f"{row['item_id']}{row['variant']}" for row in new] == made
+        assert len(new) + len(left) == 4
+        assert {row["reason"] for row in left} <= {"over budget"}
+
+
+def test_the_estimate_tells_how_long_it_takes_with_a_worker_for_each_shard(house: House) -> None:
+    house.set(shard_size=2, batch_size=2, candidates=1)
+    outcome = planned(house)
+    assert outcome.counts["shards"] == 3
+    assert outcome.figures["estimate"]["longest_shard_hours"] == pytest.approx(2 * 0.5 / 3600.0, abs=1e-6)
 
 
 def test_days_that_made_nothing_are_passed_over(house: House) -> None:
@@ -58,7 +102,7 @@ def test_days_that_made_nothing_are_passed_over(house: House) -> None:
     published(house)
     fill_inputs(house, NEXT)
     planned(house, NEXT)
-    assert budget.price(house.context("plan-covers", NEXT.replace(day=12))).source == f"measured on {DAY}"
+    assert budget.price(house.context("plan-covers", NEXT.replace(day=12)), "icg").source == f"measured on {DAY}"
 
 
 def test_best_expected_clicks_first_and_everybodys_cover_counts_for_all(house: House) -> None:

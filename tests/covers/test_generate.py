@@ -1,6 +1,7 @@
 """Generating shards with real models: the same bytes however it is cut or stopped, and what a bad item costs."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing, Interrupted
 from icg_tasks.covers import finish, generate, plan, progress, publish
+from icg_tasks.covers.drawing import IcgDrawer
 from icg_tasks.covers.engine import CoverEngine
 from icg_tasks.lake.partitions import read_partition
 from tests.covers.conftest import DAY, House
 from tests.covers.studio import _LOAD, build_studio, load_once
+
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -63,6 +67,31 @@ def test_same_bytes_for_any_sharding_and_after_a_stop_in_the_middle(studio: Hous
     outcome = generated(studio, 0)
     assert (outcome.counts["made"], outcome.counts["saved_before"]) == (8, 4)
     assert published_bytes(studio) == first
+
+
+def test_reading_and_drawing_go_on_while_files_are_uploaded(studio: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first batch's upload ends only when the third batch has been begun: one after the other it never would."""
+    studio.set(shard_size=100)
+    plan.run(studio.context("plan-covers"))
+    third, begun, held = threading.Event(), [], []
+    draw, wait = IcgDrawer.draw, finish.Uploads.wait
+
+    def counted(self: IcgDrawer, *words: Any) -> Any:
+        begun.append(words)
+        if len(begun) == 3:
+            third.set()
+        return draw(self, *words)
+
+    def slow(self: finish.Uploads) -> None:
+        if not held:
+            held.append(third.wait(PATIENCE))
+        wait(self)
+
+    monkeypatch.setattr(IcgDrawer, "draw", counted)
+    monkeypatch.setattr(finish.Uploads, "wait", slow)
+    assert generated(studio, 0).counts["made"] == 12
+    assert held == [True]
+    assert len(begun) == 3
 
 
 def test_a_crash_costs_only_what_was_not_saved(studio: House, monkeypatch: pytest.MonkeyPatch) -> None:
