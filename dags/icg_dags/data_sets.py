@@ -101,7 +101,7 @@ FLOWS: dict[str, Flow] = {
     stages.PLAN_COVERS: Flow(
         reads=(
             _day(keys.ITEMS), _day(keys.SEGMENTS), _day(keys.ITEM_FEATURES), *_DRAWN_BY,
-            _whole(keys.COVER_MANIFESTS, sometimes=True), _day(keys.STAGE_RUNS, sometimes=True),
+            _whole(keys.COVER_MANIFESTS, sometimes=True), _whole(keys.STAGE_RUNS, sometimes=True),
         ),
         writes=(_day(keys.COVER_PLANS, rows="planned"), _day(keys.COVER_PLAN_SEGMENTS)),
     ),

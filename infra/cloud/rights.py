@@ -60,7 +60,7 @@ RIGHTS: dict[str, Rights] = {
     stages.TRAIN_ADAPTER: _training("adapter"),
     stages.TRAIN_PIGEON: _training("pigeon"),
     stages.PLAN_COVERS: Rights(
-        reads=(*_LEARNT_FROM, *_COVERS),
+        reads=(*_LEARNT_FROM, *_COVERS, f"{keys.STAGE_RUNS}/"),  # what covers of former days took
         writes=(f"{keys.COVER_PLANS}/", f"{keys.COVER_PLAN_SEGMENTS}/", f"{keys.COVER_SHARDS}/"),
         deletes=(f"{keys.COVER_SHARDS}/", _STATES),
     ),

@@ -55,9 +55,9 @@ def test_every_stage_says_what_it_reads_and_writes():
 
 
 def test_every_table_has_its_columns():
-    known = {value for value in vars(schemas).values() if type(value).__name__ == "Schema"}
+    known = {id(value) for value in vars(schemas).values() if type(value).__name__ == "Schema"}
     assert len(known) > 15
-    assert {id(schema) for schema in SCHEMAS.values()} == {id(schema) for schema in known}
+    assert {id(schema) for schema in SCHEMAS.values()} == known
 
 
 @pytest.mark.parametrize("stage", sorted(FLOWS))
@@ -102,9 +102,8 @@ def test_day_tells_every_stage_with_its_data_sets_columns_and_rows(airflow_datab
     assert output["facets"]["symlinks"]["identifiers"][0]["name"] == "covers/features/items"
     [segments] = of_stage(events, "assign-segments", "COMPLETE")  # by spark-submit
     assert names(segments["outputs"]) == {f"covers/features/{name}/ds={DAY}" for name in ("segments", "user_segments")}
-    whole = [event["eventType"] for event in events if event["job"]["name"] == "icg_daily"]
-    assert whole[0] == "START"
-    assert whole[-1] == "COMPLETE"
+    [whole] = [event["eventType"] for event in events if event["job"]["name"] == "icg_daily"]
+    assert whole == "COMPLETE"  # its START is the scheduler's, which is not here
 
 
 def test_failed_stage_wrote_nothing_and_skipped_ones_neither(airflow_database, commands, tmp_path):
