@@ -164,7 +164,7 @@ class LatentDenoiser(ABC):
         self, told: Conditioning, untold: Conditioning, noise: Tensor, steps: int, guidance: float, gradient_steps: int
     ) -> Tensor:
         scheduler = self.schedule.begin(steps)
-        latents = self.schedule.first(scheduler, noise)
+        latents, drawn = self.schedule.first(scheduler, noise), self.schedule.drawn(noise)
         free = self.free_guidance(guidance)
         nothing = untold.expand(len(noise))
         both = join([told.detach(), nothing]) if free != 1.0 else told
@@ -181,7 +181,7 @@ class LatentDenoiser(ABC):
             else:
                 with torch.no_grad():
                     said = self._guided(seen, time, told, both, free, guidance)
-            latents = scheduler.step(said, time, latents).prev_sample
+            latents = scheduler.step(said, time, latents, **drawn).prev_sample
         return latents
 
     def _guided(

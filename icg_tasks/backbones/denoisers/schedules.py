@@ -1,8 +1,12 @@
 """How noise comes and goes: the two parametrisations of public denoisers, each with its sampling steps and its training loss.
 
-Knows schedulers and numbers; no network, no family. Legend: B images, N latent channels, H W latent sides.
+A sampler that draws noise on the way (consistency models, ancestral steps) draws it from a stream of each image's own, so an
+image is the same alone and in any batch. Knows schedulers and numbers; no network, no family.
+Legend: B images, N latent channels, H W latent sides.
 """
 
+import hashlib
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -11,7 +15,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from icg_tasks.contracts.errors import DataCorrupt
+from icg_tasks.contracts.errors import DataCorrupt, SettingsError
 
 _FINEST_WEIGHT = 5.0
 """Ceiling of signal-to-noise weighting: nearly clean images would else dominate the loss."""
@@ -20,7 +24,10 @@ _DETERMINISTIC = (
     "KDPM2DiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler",
     "DEISMultistepScheduler",
 )  # fmt: skip
-"""Others draw noise at every step, which no image's own seed would decide."""
+_DRAWING = (
+    "LCMScheduler", "TCDScheduler", "EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DDPMScheduler",
+)  # fmt: skip
+"""These draw noise at every step, from the generators that they are given."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(noisy latents [B, N, H, W], times [B]) to what the network makes of them."""
@@ -43,9 +50,19 @@ class Schedule(Protocol):
         """Latents as the network wants to see them at a time."""
         ...
 
+    def drawn(self, noise_BNHW: Tensor) -> dict[str, Any]:
+        """What a scheduler's steps are given besides, for a walk from this noise: generators, where they draw any."""
+        ...
+
     def loss(self, predict: Predict, latents_BNHW: Tensor, noise_BNHW: Tensor, times_B: Tensor) -> Tensor:
         """Weighted squared error [B]; ``times_B``: whole numbers, drawn evenly from 0 to ``num_train_timesteps``, exclusive."""
         ...
+
+
+def own_streams(noise_BNHW: Tensor) -> list[torch.Generator]:
+    """A generator for each image, seeded by the noise that its walk begins with."""
+    digests = (hashlib.sha256(row.tobytes()).digest() for row in noise_BNHW.detach().float().cpu().numpy())
+    return [torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1) for digest in digests]
 
 
 class NoiseSchedule:
@@ -53,10 +70,12 @@ class NoiseSchedule:
 
     def __init__(self, scheduler: Any, device: torch.device) -> None:
         name, sde = type(scheduler).__name__, str(getattr(scheduler.config, "algorithm_type", "")).startswith("sde")
-        if name not in _DETERMINISTIC or sde:
+        self._draws = sde or name in _DRAWING
+        given = "generator" in inspect.signature(scheduler.step).parameters
+        if name not in (*_DETERMINISTIC, *_DRAWING) or (self._draws and not given):
             raise DataCorrupt(
-                f"the checkpoint's scheduler is {name}{' (sde)' if sde else ''}; expected one that draws no noise of its own, "
-                f"so that a seed decides an image: put the configuration of one of {', '.join(_DETERMINISTIC)} into scheduler/"
+                f"the checkpoint's scheduler is {name}{' (sde)' if sde else ''}; expected one whose noise, if it draws any, a "
+                f"seed decides: put the configuration of one of {', '.join((*_DETERMINISTIC, *_DRAWING))} into scheduler/"
             )
         self._scheduler, self._device = scheduler, device
         training = DDPMScheduler.from_config(scheduler.config)
@@ -69,7 +88,10 @@ class NoiseSchedule:
     def begin(self, steps: int) -> Any:
         """The checkpoint's own scheduler, anew."""
         scheduler = type(self._scheduler).from_config(self._scheduler.config)
-        scheduler.set_timesteps(steps, device=self._device)
+        try:
+            scheduler.set_timesteps(steps, device=self._device)
+        except ValueError as error:  # a consistency model has learned some times alone
+            raise SettingsError(f"{steps} steps are not for {type(scheduler).__name__} ({error}); set other steps") from error
         return scheduler
 
     def first(self, scheduler: Any, noise_BNHW: Tensor) -> Tensor:
@@ -79,6 +101,10 @@ class NoiseSchedule:
     def seen(self, scheduler: Any, latents_BNHW: Tensor, time: Tensor) -> Tensor:
         """Scaled as the scheduler says."""
         return scheduler.scale_model_input(latents_BNHW, time)  # type: ignore[no-any-return]
+
+    def drawn(self, noise_BNHW: Tensor) -> dict[str, Any]:
+        """Generators for those that draw."""
+        return {"generator": own_streams(noise_BNHW)} if self._draws else {}
 
     def loss(self, predict: Predict, latents_BNHW: Tensor, noise_BNHW: Tensor, times_B: Tensor) -> Tensor:
         """Error in terms of the clean latent, weight at most 5 (min-SNR, arXiv 2303.09556)."""
@@ -104,10 +130,10 @@ class FlowSchedule:
 
     def __init__(self, scheduler: Any, device: torch.device, *, num_tokens: int, even: bool) -> None:
         name, config = type(scheduler).__name__, scheduler.config
-        if name != "FlowMatchEulerDiscreteScheduler" or config.stochastic_sampling or config.invert_sigmas:
+        if name != "FlowMatchEulerDiscreteScheduler" or config.invert_sigmas:
             raise DataCorrupt(
-                f"the checkpoint's scheduler is {name}; expected FlowMatchEulerDiscreteScheduler with stochastic_sampling and "
-                "invert_sigmas false; put its configuration into scheduler/"
+                f"the checkpoint's scheduler is {name}; expected FlowMatchEulerDiscreteScheduler with invert_sigmas false; put "
+                "its configuration into scheduler/"
             )
         self._scheduler, self._device, self._even = scheduler, device, even
         self.num_train_timesteps = int(config.num_train_timesteps)
@@ -128,6 +154,10 @@ class FlowSchedule:
     def seen(self, scheduler: Any, latents_BNHW: Tensor, time: Tensor) -> Tensor:  # noqa: ARG002
         """The latents themselves."""
         return latents_BNHW
+
+    def drawn(self, noise_BNHW: Tensor) -> dict[str, Any]:
+        """Generators, where sampling is stochastic."""
+        return {"generator": own_streams(noise_BNHW)} if self._scheduler.config.stochastic_sampling else {}
 
     def shares(self, times_B: Tensor) -> Tensor:
         """Shares of noise [B] in (0, 1) at whole times, shifted."""

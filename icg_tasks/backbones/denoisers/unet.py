@@ -1,10 +1,15 @@
-"""What SD 1.5 and SDXL share: a UNet that reads its conditioning by cross-attention, trained to predict noise or velocity."""
+"""What SD 1.5 and SDXL share: a UNet that reads its conditioning by cross-attention, trained to predict noise or velocity.
 
+One distilled into few steps (latent consistency models, arXiv 2310.04378) is told the guidance instead of walking twice.
+"""
+
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
@@ -26,13 +31,19 @@ class UnetDenoiser(LatentDenoiser):
         super().__init__(folder, compute, size_pixels, lora_folder)
         self.schedule = NoiseSchedule(folder.scheduler(**self.scheduler_changes), compute.device)
 
-    def predict(self, noisy_BNHW: Tensor, times: Tensor, told: Conditioning, guidance: float) -> Tensor:  # noqa: ARG002
+    def free_guidance(self, guidance: float) -> float:
+        """None where guidance is an input."""
+        return guidance if self.network.config.time_cond_proj_dim is None else 1.0
+
+    def predict(self, noisy_BNHW: Tensor, times: Tensor, told: Conditioning, guidance: float) -> Tensor:
         """Noise or velocity [B, N, H, W] (float32)."""
-        dtype = self.compute.frozen_dtype
+        dtype, width = self.compute.frozen_dtype, self.network.config.time_cond_proj_dim
+        guided = None if width is None else told_guidance(guidance, width).to(noisy_BNHW.device, dtype)
         with self.compute.autocast():
             found = self.network(
                 noisy_BNHW.to(dtype),
                 times,
+                timestep_cond=guided,
                 encoder_hidden_states=told.sequence.to(dtype),
                 added_cond_kwargs=self.added(told, len(noisy_BNHW)),
             )
@@ -41,3 +52,10 @@ class UnetDenoiser(LatentDenoiser):
     def added(self, told: Conditioning, count: int) -> dict[str, Tensor] | None:  # noqa: ARG002
         """What the UNet is told beside the sequence, for ``count`` images."""
         return None
+
+
+def told_guidance(guidance: float, width: int) -> Tensor:
+    """How a consistency model is told the guidance [1, width]: sines, then cosines, of what it adds (arXiv 2310.04378, 4.2)."""
+    half = width // 2
+    waves = torch.exp(torch.arange(half) * -(math.log(10_000.0) / (half - 1))) * (guidance - 1.0) * 1000.0
+    return nn.functional.pad(torch.cat([waves.sin(), waves.cos()]), (0, width % 2))[None]

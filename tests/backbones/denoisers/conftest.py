@@ -7,17 +7,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, LCMScheduler
 
 from icg_tasks.backbones.denoisers.latent import LatentDenoiser
 from icg_tasks.backbones.denoisers.table import DENOISER_FAMILIES
 from icg_tasks.backbones.device import Compute
-from tests.backbones.denoisers.tiny import TINY_DENOISERS, write_flux, write_sd3
+from tests.backbones.denoisers.tiny import BETAS, TINY_DENOISERS, write_flux, write_sd3, write_sd15, write_sdxl
 from tests.backbones.denoisers.tiny_parts import SIZE_PIXELS
 
 COMPUTE = Compute(device=torch.device("cpu"), bfloat16=False)
 VARIANTS: dict[str, Callable[[Path], None]] = {
     **{family: lambda folder, write=write: write(folder, 1) for family, write in TINY_DENOISERS.items()},  # type: ignore[misc]
     "sd3-without-t5": lambda folder: write_sd3(folder, 1, t5=False),
+    "sd3-stochastic": lambda folder: write_sd3(folder, 1, stochastic=True),
+    "sd15-lcm": lambda folder: write_sd15(folder, 1, consistent=True),
+    "sdxl-lcm": lambda folder: write_sdxl(folder, 1, scheduler=LCMScheduler(**BETAS)),
+    "sdxl-dpm": lambda folder: write_sdxl(folder, 1, scheduler=DPMSolverMultistepScheduler(**BETAS)),
+    "sdxl-dpm-sde": lambda folder: write_sdxl(
+        folder, 1, scheduler=DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", **BETAS)
+    ),
     "flux-undistilled": lambda folder: write_flux(folder, 1, distilled=False),
 }
 """Family, and what else it may come as behind a dash."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from diffusers import (
 )
 
 from icg_tasks.backbones.denoisers.conditioning import Conditioning
+from icg_tasks.backbones.denoisers.schedules import own_streams
 from tests.backbones.denoisers.tiny_parts import SIZE_PIXELS, T5_LENGTH
 
 SD3_LENGTH_WITHOUT_T5 = 256
@@ -36,6 +38,7 @@ class Walk:
             "height": SIZE_PIXELS,
             "width": SIZE_PIXELS,
             "output_type": "latent",
+            "generator": own_streams(self.noise),
         }
 
 
@@ -69,6 +72,8 @@ def _draw_sd15(pipe: Any, walk: Walk) -> torch.Tensor:
 
 
 def _draw_pooled(pipe: Any, walk: Walk) -> torch.Tensor:
+    if pipe.scheduler.config.get("stochastic_sampling"):  # SD 3's pipeline does not hand its generators on
+        pipe.scheduler.step = partial(pipe.scheduler.step, generator=own_streams(walk.noise))
     found = pipe(**walk.common, **_pooled(walk), latents=walk.noise, guidance_scale=walk.guidance).images
     return torch.as_tensor(found)
 

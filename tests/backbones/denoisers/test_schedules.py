@@ -4,10 +4,22 @@ import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerAncestralDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    LCMScheduler,
+    PNDMScheduler,
+    SASolverScheduler,
+    TCDScheduler,
+)
 
-from icg_tasks.backbones.denoisers.schedules import FlowSchedule, NoiseSchedule
-from icg_tasks.contracts.errors import DataCorrupt
+from icg_tasks.backbones.denoisers.schedules import FlowSchedule, NoiseSchedule, Schedule
+from icg_tasks.contracts.errors import DataCorrupt, SettingsError
 
 CPU = torch.device("cpu")
 TIMES = torch.tensor([3, 400, 990])
@@ -80,11 +92,63 @@ def test_each_walk_has_a_scheduler_of_its_own() -> None:
 
 
 def test_schedulers_that_no_seed_decides_and_unknown_predictions_are_refused() -> None:
-    with pytest.raises(DataCorrupt, match=r"EulerAncestralDiscreteScheduler.*DDIMScheduler"):
-        NoiseSchedule(EulerAncestralDiscreteScheduler(), CPU)
+    with pytest.raises(DataCorrupt, match=r"is SASolverScheduler.*DDIMScheduler.*LCMScheduler"):
+        NoiseSchedule(SASolverScheduler(), CPU)
     with pytest.raises(DataCorrupt, match="predicts 'sample'"):
         NoiseSchedule(DDIMScheduler(prediction_type="sample"), CPU)
     with pytest.raises(DataCorrupt, match="FlowMatchEulerDiscreteScheduler"):
         FlowSchedule(DDIMScheduler(), CPU, num_tokens=16, even=False)
-    with pytest.raises(DataCorrupt, match="stochastic_sampling"):
-        FlowSchedule(FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), CPU, num_tokens=16, even=False)
+    with pytest.raises(DataCorrupt, match="invert_sigmas"):
+        FlowSchedule(FlowMatchEulerDiscreteScheduler(invert_sigmas=True), CPU, num_tokens=16, even=False)
+
+
+def walked(schedule: Schedule, noise: torch.Tensor, steps: int = 4) -> torch.Tensor:
+    """Steps with a network that makes of its input something like noise."""
+    scheduler, drawn = schedule.begin(steps), schedule.drawn(noise)
+    latents = schedule.first(scheduler, noise)
+    for time in scheduler.timesteps:
+        said = schedule.seen(scheduler, latents, time).roll(1, -1).tanh()
+        latents = scheduler.step(said, time, latents, **drawn).prev_sample
+    return latents
+
+
+DRAWING = {
+    "LCM": LCMScheduler(),
+    "TCD": TCDScheduler(),
+    "Euler, ancestral": EulerAncestralDiscreteScheduler(),
+    "KDPM2, ancestral": KDPM2AncestralDiscreteScheduler(),
+    "DDPM": DDPMScheduler(),
+    "DPM-Solver++ in single steps, stochastic": DPMSolverSinglestepScheduler(algorithm_type="sde-dpmsolver++"),
+    "DPM-Solver++, stochastic": DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_what_is_drawn_on_the_way_is_each_images_own(name: str) -> None:
+    schedule, noise = NoiseSchedule(DRAWING[name], CPU), tensors()[0]
+    together = walked(schedule, noise)
+    assert torch.equal(walked(schedule, noise), together), "nothing else decides"
+    for row in range(3):
+        assert torch.equal(walked(schedule, noise[row : row + 1])[0], together[row])
+    assert torch.equal(walked(schedule, noise[[2, 0]]), together[[2, 0]])
+    same = walked(schedule, noise[:1].expand(2, -1, -1, -1))
+    assert torch.equal(same[0], same[1]), "two rows of one noise are one image"
+    torch.manual_seed(5)
+    assert torch.equal(walked(schedule, noise), together), "the process's own generator is not asked"
+    scheduler = schedule.begin(4)
+    latents = schedule.first(scheduler, noise)
+    for time in scheduler.timesteps:
+        latents = scheduler.step(schedule.seen(scheduler, latents, time).roll(1, -1).tanh(), time, latents).prev_sample
+    assert not torch.allclose(latents, together), f"{name} does draw noise on the way"
+
+
+def test_a_scheduler_that_draws_nothing_is_given_nothing() -> None:
+    assert NoiseSchedule(DDIMScheduler(), CPU).drawn(tensors()[0]) == {}
+    assert FlowSchedule(FlowMatchEulerDiscreteScheduler(), CPU, num_tokens=16, even=False).drawn(tensors()[0]) == {}
+
+
+def test_steps_that_a_consistency_model_never_learned_are_refused() -> None:
+    schedule = NoiseSchedule(LCMScheduler(), CPU)
+    assert len(schedule.begin(4).timesteps) == 4
+    with pytest.raises(SettingsError, match="51 steps are not for LCMScheduler"):
+        schedule.begin(51)

@@ -15,9 +15,11 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    LCMScheduler,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     PNDMScheduler,
+    SchedulerMixin,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -27,27 +29,28 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from tests.backbones.denoisers.tiny_parts import tiny_clip, tiny_clip_tokenizer, tiny_t5, tiny_t5_tokenizer, tiny_unet, tiny_vae
 
-_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def write_sd15(folder: Path, seed: int) -> None:
-    """PNDM, as Stable Diffusion 1.5 comes."""
+def write_sd15(folder: Path, seed: int, *, consistent: bool = False) -> None:
+    """PNDM, as Stable Diffusion 1.5 comes; ``consistent``: distilled into a latent consistency model."""
     with _seeded(seed):
         text = tiny_clip(CLIPTextModel, 24)
+        scheduler = LCMScheduler(**BETAS) if consistent else PNDMScheduler(skip_prk_steps=True, steps_offset=1, **BETAS)
         StableDiffusionPipeline(
-            unet=tiny_unet(text.config.hidden_size),
+            unet=tiny_unet(text.config.hidden_size, **({"time_cond_proj_dim": 16} if consistent else {})),
             vae=tiny_vae(4),
             text_encoder=text,
             tokenizer=tiny_clip_tokenizer(),
-            scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, **_BETAS),
+            scheduler=scheduler,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         ).save_pretrained(folder)
 
 
-def write_sdxl(folder: Path, seed: int) -> None:
-    """Both text encoders, Euler."""
+def write_sdxl(folder: Path, seed: int, *, scheduler: SchedulerMixin | None = None) -> None:
+    """Both text encoders, Euler unless another is given."""
     with _seeded(seed):
         pooled = 16
         unet = tiny_unet(
@@ -63,13 +66,13 @@ def write_sdxl(folder: Path, seed: int) -> None:
             text_encoder_2=tiny_clip(CLIPTextModelWithProjection, 16, pooled),
             tokenizer=tiny_clip_tokenizer(),
             tokenizer_2=tiny_clip_tokenizer(),
-            scheduler=EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **_BETAS),
+            scheduler=scheduler or EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
             add_watermarker=False,
         ).save_pretrained(folder)
 
 
-def write_sd3(folder: Path, seed: int, *, t5: bool = True) -> None:
-    """Two CLIPs, and T5 unless it is left out."""
+def write_sd3(folder: Path, seed: int, *, t5: bool = True, stochastic: bool = False) -> None:
+    """Two CLIPs, and T5 unless it is left out; ``stochastic``: fresh noise at every step."""
     with _seeded(seed):
         transformer = SD3Transformer2DModel(
             sample_size=8,
@@ -93,7 +96,7 @@ def write_sd3(folder: Path, seed: int, *, t5: bool = True) -> None:
             tokenizer=tiny_clip_tokenizer(),
             tokenizer_2=tiny_clip_tokenizer(),
             tokenizer_3=tiny_t5_tokenizer() if t5 else None,
-            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, stochastic_sampling=stochastic),
         ).save_pretrained(folder)
 
 
