@@ -24,8 +24,9 @@ from scipy.sparse import csr_array, csr_matrix
 from scipy.sparse.linalg import svds
 
 from benchmarks.results import write_section
+from icg_tasks.config.features import FactorSettings
 from icg_tasks.config.settings import SparkSettings
-from icg_tasks.features.collaborative import FactorSettings, learn_factors, recall_at, user_factors
+from icg_tasks.features.collaborative import learn_factors, recall_at, user_factors
 from icg_tasks.spark_session import spark_session
 
 _LENGTH = 10
@@ -85,13 +86,17 @@ def by_spark(readings: Readings, settings: FactorSettings) -> tuple[Floats, floa
 
 
 def by_implicit(readings: Readings, settings: FactorSettings) -> tuple[Floats, float, float]:
-    """The same of implicit's ALS, its own conjugate gradients, as many threads as Spark has."""
+    """The same of implicit's ALS, its own conjugate gradients, as many threads as Spark has.
+
+    Its confidence of a like is alpha itself where Spark's is 1 + alpha; its regularisation is the same for all readers where
+    Spark's grows with their likes, so it gets Spark's for a reader of average length.
+    """
     from implicit.cpu.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(
         factors=settings.rank,
-        regularization=settings.regularisation,
-        alpha=settings.alpha,
+        regularization=settings.regularisation * readings.learned_UI.nnz / readings.learned_UI.shape[0],
+        alpha=1.0 + settings.alpha,
         iterations=settings.iterations,
         random_state=settings.seed,
         num_threads=2,

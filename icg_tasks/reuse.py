@@ -36,6 +36,7 @@ _WRITTEN_BY = {
     keys.USER_DAYS: names.BUILD_USER_EMBEDDINGS,
     keys.USER_WINDOWS: names.BUILD_USER_EMBEDDINGS,
     keys.USERS: names.BUILD_USER_EMBEDDINGS,
+    **dict.fromkeys((keys.ITEM_FACTORS, keys.TASTE_DAYS, keys.TASTE_WINDOWS, keys.TASTES), names.BUILD_USER_EMBEDDINGS),
     keys.SEGMENTS: names.ASSIGN_SEGMENTS,
     keys.USER_SEGMENTS: names.ASSIGN_SEGMENTS,
     f"{keys.MODELS}/preference": names.TRAIN_PREFERENCE,
@@ -60,7 +61,17 @@ _PREFIXES = (
     f"{keys.MODELS}/",
 )
 # Partitions of earlier days that a run may write too: no state of the stages before the writer.
-_CATCH_UP = frozenset({keys.IMPRESSIONS, keys.QUARANTINE_IMPRESSIONS, keys.ITEMS, keys.QUARANTINE_ITEMS, keys.USER_DAYS})
+_CATCH_UP = frozenset(
+    {
+        keys.IMPRESSIONS,
+        keys.QUARANTINE_IMPRESSIONS,
+        keys.ITEMS,
+        keys.QUARANTINE_ITEMS,
+        keys.USER_DAYS,
+        keys.ITEM_FACTORS,
+        keys.TASTE_DAYS,
+    }
+)
 
 
 def may_reuse(stage: str, environ: Mapping[str, str]) -> bool:

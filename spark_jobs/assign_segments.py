@@ -2,8 +2,10 @@
 
 ``icg assign-segments --run-date D`` or ``spark-submit spark_jobs/assign_segments.py --run-date D``. Reads features/users and
 features/items of the run date, clean/impressions of the window, the catalogue, and the former segments; writes
-features/user_segments and features/segments. Users of whom too little is known get the segment of everyone ("_all"), that is
-unpersonalised covers. Knows where data lies; the work is icg_tasks.features.segments', clustering's and matching's.
+features/user_segments and features/segments. Who belongs together may be told by who clicked what (features.segment_vectors);
+a segment's vector is the mean of its users' content vectors either way, since covers are drawn for those. Users of whom too
+little is known get the segment of everyone ("_all"), that is unpersonalised covers. Knows where data lies; the work is
+icg_tasks.features.segments', clustering's and matching's.
 """
 
 import shutil
@@ -33,12 +35,14 @@ from icg_tasks.features.segment_profiles import Profile, segment_profiles, segme
 from icg_tasks.features.segment_search import Sample, find_grouping, former_groups
 from icg_tasks.features.segments import (
     UNASSIGNED,
+    beside,
     group_sums,
     grouped_users,
     mean_vectors,
     sample_by_hash,
     shared_users,
 )
+from icg_tasks.features.spaces import vectors_for_segments
 from icg_tasks.features.spark_partitions import DAY, bucketed, read_days, write_days
 from icg_tasks.features.user_vectors import residual_rows
 from icg_tasks.features.vector_formula import decay
@@ -74,8 +78,9 @@ def run(context: StageContext) -> StageOutcome:
     """Find, name and describe the run date's segments."""
     users = _needed(context, keys.USERS, "build-user-embeddings")
     items = _needed(context, keys.ITEM_FEATURES, "embed-items")
+    told_by = vectors_for_segments(context, users, items)
     with spark_session(context.settings.spark, context.stage) as spark:
-        groups = _find_groups(context, spark, users, items)
+        groups = _find_groups(context, spark, users, *told_by)
         context.say(f"{len(groups.numbers)} groups of {int(groups.sizes_K.sum())} users")
         matches, next_number, stayed = _named(context, spark, groups, users)
         names = {number: match.segment_id for number, match in zip(groups.numbers, matches, strict=True)}
@@ -103,9 +108,9 @@ def _read(context: StageContext, spark: SparkSession, partitions: list[Partition
     return read_days(spark, context.store, partitions, schema, scratch=context.scratch("download"))
 
 
-def _find_groups(context: StageContext, spark: SparkSession, users: Partition, items: Partition) -> _Groups:
-    settings = context.settings.features
-    width = int(users.metadata["width"])
+def _find_groups(context: StageContext, spark: SparkSession, content: Partition, users: Partition, items: Partition) -> _Groups:
+    """Groups of users by their vectors and those of items; their means are of content vectors."""
+    settings, width = context.settings.features, int(users.metadata["width"])
     frame = _read(context, spark, [users], _USERS).drop(DAY)
     known = frame.where(sql.col("weight") >= settings.min_user_weight)
     share = min(1.0, settings.kmeans_sample_users / users.rows)
@@ -128,8 +133,12 @@ def _find_groups(context: StageContext, spark: SparkSession, users: Partition, i
         most,
         settings,
     )
-    grouped = grouped_users(frame, grouping, width).persist()
-    return replace(_merged(context, grouped, grouping.centres_KD, width), agreement=agreement)
+    grouped = grouped_users(frame, grouping, width)
+    if content is not users:
+        grouped = beside(grouped, _read(context, spark, [content], _USERS).drop(DAY))
+    return replace(
+        _merged(context, grouped.persist(), grouping.centres_KD, int(content.metadata["width"])), agreement=agreement
+    )
 
 
 def _merged(context: StageContext, grouped: DataFrame, centres_KD: Floats, width: int) -> _Groups:
@@ -198,7 +207,7 @@ def _write_members(
 
 def _described(context: StageContext, spark: SparkSession, members: DataFrame, items: Partition) -> dict[str, Profile]:
     settings = context.settings.features
-    first = context.run_date - timedelta(days=settings.window_days - 1)
+    first = context.run_date - timedelta(days=min(settings.profile_days or settings.window_days, settings.window_days) - 1)
     days = [day for day in list_partition_dates(context.store, keys.IMPRESSIONS) if first <= day <= context.run_date]
     shown = [part for day in days if (part := find_partition(context.store, keys.IMPRESSIONS, day)) is not None]
     catalogue = _needed(context, keys.ITEMS, "validate-items")

@@ -17,6 +17,17 @@ class EventSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FactorSettings:
+    """Collaborative item vectors: factors of who clicked what (ALS)."""
+
+    rank: int = 64
+    regularisation: float = 0.05
+    alpha: float = 10.0  # confidence of a click is 1 + alpha
+    iterations: int = 10
+    seed: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureSettings:
     """User vectors and segments."""
 
@@ -25,11 +36,15 @@ class FeatureSettings:
     prior_weight: float = 20.0  # shrinks users with few impressions towards zero
     carry_window: bool = False  # keep each day's window sums, so that a day adds itself to yesterday's instead of all days
     events: EventSettings = field(default_factory=EventSettings)
+    segment_vectors: str = "content"  # segments are told by: content | collaborative (who clicked what, whatever it shows)
+    factors: FactorSettings = field(default_factory=FactorSettings)
+    factor_days: int = 7  # collaborative item vectors are learned anew on every so many-th date, and hold in between
     num_segments: int = 12
     segment_counts: str = ""  # counts to choose among instead, such as 6,8,12: the most that agree when looked for twice
     min_segment_agreement: float = 0.6  # of two halves of the users, above chance, for a count to be chosen
     min_segment_users: int = 50
     num_top_segments: int = 6
+    profile_days: int = 0  # days of rows that a segment's traffic and history are told from; 0: the whole window
     history_length: int = 8
     num_top_items: int = 64
     kmeans_seed: int = 11

@@ -58,6 +58,7 @@ def production() -> Settings:
         ),
         features=FeatureSettings(
             window_days=60,
+            profile_days=7,
             half_life_days=21.0,
             carry_window=True,
             num_segments=512,

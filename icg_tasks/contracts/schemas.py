@@ -82,6 +82,9 @@ QUARANTINE = pa.schema(
 ITEM_FEATURES = pa.schema(
     [("item_id", pa.string()), ("content_hash", pa.string()), ("encoder", pa.string()), ("vector", VECTOR)]
 )
+# features/item_factors has the same columns: vector = what those who clicked the item also clicked, without halves; it is
+# learned on some days only. features/user_taste_days, user_taste_windows and user_tastes are made of it as user_days,
+# user_windows and users are of features/items.
 # vector = unit image embedding of a generated cover (encoder width).
 COVER_FEATURES = pa.schema([("cover_id", pa.string()), ("item_id", pa.string()), ("vector", VECTOR)])
 # One day's partial sum per user: sum of weighted shown-cover vectors, sum of absolute weights, number of impressions, clicks.

@@ -7,13 +7,14 @@ row: content vectors know new items, these do not. Legend: I items, R rank, U us
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from icg_tasks.config.features import FactorSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import ITEM_FEATURES
 from icg_tasks.features.exact_sums import vector_array, vector_matrix
@@ -21,21 +22,15 @@ from icg_tasks.features.exact_sums import vector_array, vector_matrix
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FactorSettings:
-    """Rank of the factors; weight of the regularisation; confidence 1 + alpha x strength of a like; alternations; seed."""
-
-    rank: int = 64
-    regularisation: float = 0.05
-    alpha: float = 10.0
-    iterations: int = 10
-    seed: int = 7
+_BLOCKS = 2
+"""Of users and of items. Partial sums of two come to the same in either order; those of more, in the order they arrive."""
 
 
-def learn_factors(likes: DataFrame, settings: FactorSettings, num_blocks: int = 4) -> tuple[list[int], Floats]:
+def learn_factors(likes: DataFrame, settings: FactorSettings, num_blocks: int = _BLOCKS) -> tuple[list[int], Floats]:
     """Item numbers ascending and their factors [I, R] from rows (user int, item int, strength float above 0).
 
-    Spark sums in the order in which blocks arrive, so factors of two runs agree to rounding, not to the bit: write them once.
+    On one machine two runs agree to the bit with at most two blocks. Elsewhere rows reach their block in the order of the
+    network, so runs agree to rounding: write factors once.
     Raises DataMissing without rows.
     """
     from pyspark.ml.recommendation import ALS
@@ -75,11 +70,14 @@ def user_factors(items_IR: Floats, liked: Sequence[NDArray[np.int64]], settings:
     return found
 
 
-def item_features(item_ids: Sequence[str], factors_IR: Floats, settings: FactorSettings) -> pa.Table:
-    """Factors as rows of ITEM_FEATURES, scaled so that the longest has length 1 (components stay within fixed point)."""
+def item_features(item_ids: Sequence[str], factors_IR: Floats, settings: FactorSettings, learned_from: str = "") -> pa.Table:
+    """Factors as rows of ITEM_FEATURES, scaled so that the longest has length 1 (components stay within fixed point).
+
+    ``learned_from`` names the clicks: factors of others are another space, and so another encoder.
+    """
     longest = float(np.linalg.norm(factors_IR, axis=1).max(initial=0.0)) or 1.0
     vectors_IR = (factors_IR / longest).astype(np.float32)
-    encoder = f"als-{hashlib.sha256(repr(sorted(asdict(settings).items())).encode()).hexdigest()[:12]}"
+    encoder = f"als-{hashlib.sha256(repr([*sorted(asdict(settings).items()), learned_from]).encode()).hexdigest()[:12]}"
     ids = pa.array(list(item_ids), pa.string())
     columns = [ids, ids, pa.array([encoder] * len(ids)), vector_array(vectors_IR)]
     return pa.Table.from_arrays(columns, schema=ITEM_FEATURES)

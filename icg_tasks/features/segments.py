@@ -46,6 +46,11 @@ def grouped_users(users: DataFrame, grouping: Grouping, width: int) -> DataFrame
     return users.select("user_id", "vector", "weight").mapInArrow(kernel, from_arrow_schema(_GROUPED))
 
 
+def beside(grouped: DataFrame, users: DataFrame) -> DataFrame:
+    """The same groups with the vectors of another space (user_id, vector): of the users that both know."""
+    return users.select("user_id", "vector").join(grouped.select("user_id", "group"), "user_id").select(*_GROUPED.names)
+
+
 def group_sums(grouped: DataFrame, width: int, num_buckets: int) -> DataFrame:
     """Number of users and exact sum of their vectors (fixed point 2^-30) per group."""
     partial_sums = grouped.mapInArrow(partial(_sum_partition, width=width), from_arrow_schema(_SUMS))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
+from icg_tasks.features.spaces import CONTENT
 from icg_tasks.features.user_blocks import Shown
 from icg_tasks.features.vector_files import VectorFile, share_partitions, shared, write_vectors
 from icg_tasks.features.window import DayPlan, WindowPlan
@@ -38,7 +39,7 @@ def shown_of_days(
         earlier = [part for part in plan.covers if part.run_date < day.day and part.rows]
         wanted = used[day.day]
         covers = _covers(spark, store, earlier, wanted, plan.width // 2, folder) if len(wanted) and earlier else None
-        shown[day.day] = Shown(items=items[day.items.run_date], covers=covers)
+        shown[day.day] = Shown(items=items[day.items.run_date], covers=covers, by_cover=plan.space == CONTENT)
     return shown
 
 

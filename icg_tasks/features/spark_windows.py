@@ -21,9 +21,9 @@ from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from icg_tasks.contracts.errors import DataCorrupt
-from icg_tasks.contracts.partitions import USER_WINDOWS, USERS
 from icg_tasks.contracts.schemas import USER_WINDOWS as WINDOW
 from icg_tasks.contracts.schemas import USERS as USERS_SCHEMA
+from icg_tasks.features.spaces import CONTENT, Space
 from icg_tasks.features.spark_hash import bucket_of
 from icg_tasks.features.spark_partitions import FILES, collect_files, finish_days, written_file
 from icg_tasks.features.user_blocks import packed, unpacked
@@ -71,6 +71,7 @@ class _WindowTask:
     """Adds up one bucket. ``carries``: also writes the window's sums."""
 
     uri: str
+    dataset: str
     run_date: date
     width: int
     num_buckets: int
@@ -90,7 +91,7 @@ class _WindowTask:
         window = self._window(store, bucket)
         written = ""
         if self.carries and len(window):
-            written = json.dumps(written_file(store, USER_WINDOWS, self.run_date, bucket, window, WINDOW))
+            written = json.dumps(written_file(store, self.dataset, self.run_date, bucket, window, WINDOW))
         for start in range(0, len(window), _PIECE_ROWS):
             piece = window.slice(start, _PIECE_ROWS)
             users, norm = unscaled_users(piece, self.width, self.scale, self.run_date, self.prior_weight)
@@ -124,10 +125,12 @@ def write_users(
     prior_weight: float,
     carried: Mapping[str, Any] | None,
     metadata: Mapping[str, Any],
+    space: Space = CONTENT,
 ) -> tuple[Partition, Totals]:
-    """Replace features/users of the run date; with ``carried`` (its metadata) features/user_windows too."""
+    """Replace the space's users of the run date (features/users); with ``carried`` (its metadata) the window too."""
     task = _WindowTask(
         uri=store.uri,
+        dataset=space.windows,
         run_date=run_date,
         width=width,
         num_buckets=num_buckets,
@@ -144,13 +147,13 @@ def write_users(
     vectors = spark.range(0, num_buckets, 1, num_buckets).mapInArrow(task, from_arrow_schema(_VECTORS))
     vectors = vectors.persist(StorageLevel.MEMORY_AND_DISK)
     totals = _totals(vectors)
-    writer = partial(_write_scaled, uri=store.uri, run_date=run_date, width=width, factor=totals.factor)
+    writer = partial(_write_scaled, uri=store.uri, dataset=space.users, run_date=run_date, width=width, factor=totals.factor)
     files = collect_files(vectors.select("bucket", "vectors").mapInArrow(writer, from_arrow_schema(FILES)))
     if carried is not None:
-        _finish_window(store, run_date, vectors, carried)
+        _finish_window(store, space.windows, run_date, vectors, carried)
     vectors.unpersist()
     said = {run_date: {"scale": totals.factor, **metadata}}
-    return finish_days(store, USERS, said, files, schema=USERS_SCHEMA)[run_date], totals
+    return finish_days(store, space.users, said, files, schema=USERS_SCHEMA)[run_date], totals
 
 
 def _totals(vectors: DataFrame) -> Totals:
@@ -161,15 +164,15 @@ def _totals(vectors: DataFrame) -> Totals:
     return Totals(factor=1.0 / math.sqrt(mean_norm) if mean_norm > 0 else 1.0, **found)
 
 
-def _finish_window(store: ObjectStore, run_date: date, vectors: DataFrame, metadata: Mapping[str, Any]) -> None:
+def _finish_window(store: ObjectStore, dataset: str, run_date: date, vectors: DataFrame, metadata: Mapping[str, Any]) -> None:
     rows = vectors.where("window <> ''").select("window").collect()
     said = sorted((json.loads(row["window"]) for row in rows), key=lambda file: str(file["key"]))
     files = [PartitionFile(key=file["key"], rows=file["rows"], size=file["size"], sha256=file["sha256"]) for file in said]
-    finish_days(store, USER_WINDOWS, {run_date: metadata}, {run_date: files}, schema=WINDOW)
+    finish_days(store, dataset, {run_date: metadata}, {run_date: files}, schema=WINDOW)
 
 
 def _write_scaled(
-    batches: Iterable[pa.RecordBatch], *, uri: str, run_date: date, width: int, factor: float
+    batches: Iterable[pa.RecordBatch], *, uri: str, dataset: str, run_date: date, width: int, factor: float
 ) -> Iterator[pa.RecordBatch]:
     pieces: dict[int, list[pa.Table]] = {}
     for batch in batches:
@@ -178,7 +181,7 @@ def _write_scaled(
     store = open_store(uri)
     for bucket in sorted(pieces):
         table = pa.concat_tables(pieces.pop(bucket)).combine_chunks()
-        yield pa.RecordBatch.from_pylist([written_file(store, USERS, run_date, bucket, table, USERS_SCHEMA)], schema=FILES)
+        yield pa.RecordBatch.from_pylist([written_file(store, dataset, run_date, bucket, table, USERS_SCHEMA)], schema=FILES)
 
 
 def _by_bucket(part: Partition | None) -> dict[int, PartitionFile]:

@@ -43,6 +43,7 @@ class Shown:
 
     items: VectorFile
     covers: VectorFile | None
+    by_cover: bool = True  # False: what an item's cover looked like does not matter
 
     @property
     def codes(self) -> int:
@@ -104,7 +105,7 @@ class BlockMaker:
         items, item_N = codes_of(table["item_id"])
         item_N = np.append(shown.items.numbers(items) + 1, 0)[item_N]
         covers, cover_N = codes_of(table["cover_id"])
-        if not len(covers):
+        if not len(covers) or not shown.by_cover:
             return item_N, np.full(len(item_N), OWN, dtype=np.int64)
         known = shown.covers.numbers(covers) if shown.covers is not None else np.full(len(covers), -1, dtype=np.int64)
         return item_N, np.append(np.where(known >= 0, known + 2, UNKNOWN), OWN)[cover_N]

@@ -20,11 +20,11 @@ from pyspark.sql import functions as sql
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from icg_tasks.config.features import EventSettings
-from icg_tasks.contracts.partitions import USER_DAYS
 from icg_tasks.contracts.schemas import IMPRESSIONS
 from icg_tasks.contracts.schemas import USER_DAYS as DAYS_SCHEMA
 from icg_tasks.features.block_sums import day_sums
 from icg_tasks.features.event_weights import PLACE_SUMS, Place, columns_needed, place_sums, rates_of, weigh
+from icg_tasks.features.spaces import CONTENT, Space
 from icg_tasks.features.spark_partitions import DAY, FILES, files_by_day, written_file
 from icg_tasks.features.spark_rows import map_days
 from icg_tasks.features.user_blocks import BLOCKS, BlockMaker, Shown, codes_of
@@ -75,13 +75,15 @@ def day_facts(
     }
 
 
-def day_sum_files(spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], maker: BlockMaker) -> DataFrame:
+def day_sum_files(
+    spark: SparkSession, store: ObjectStore, partitions: Sequence[Partition], maker: BlockMaker, space: Space = CONTENT
+) -> DataFrame:
     """Partial sums of these days by user, written to the store as one file per day and bucket (SUM_FILES); manifests are not.
 
     One shuffle, of blocks. Bucket and file number are those of ``repartition(buckets, "user_id")``.
     """
     blocks = map_days(spark, store, partitions, _columns(maker.columns()), maker, BLOCKS)
-    writer = _SumWriter(uri=store.uri, shown=dict(maker.shown))
+    writer = _SumWriter(uri=store.uri, shown=dict(maker.shown), dataset=space.days)
     moved = blocks.repartitionById(maker.num_buckets, sql.col("bucket"))
     return moved.mapInArrow(writer, from_arrow_schema(SUM_FILES))
 
@@ -107,6 +109,7 @@ class _SumWriter:
 
     uri: str
     shown: Mapping[date, Shown]
+    dataset: str
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         gathered: dict[tuple[int, str], list[tuple[bytes, int, int]]] = {}
@@ -119,7 +122,7 @@ class _SumWriter:
             day = date.fromisoformat(text)
             blocks, without_item, without_cover = zip(*gathered.pop((bucket, text)), strict=True)
             table = day_sums(blocks, self.shown[day])
-            row = written_file(store, USER_DAYS, day, bucket, table, DAYS_SCHEMA)
+            row = written_file(store, self.dataset, day, bucket, table, DAYS_SCHEMA)
             row |= {"without_item": sum(without_item), "without_cover": sum(without_cover)}
             yield pa.RecordBatch.from_pylist([row], schema=SUM_FILES)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from icg_tasks.config.features import EventSettings
 from icg_tasks.contracts.errors import DataMissing
-from icg_tasks.contracts.partitions import COVER_FEATURES, IMPRESSIONS, ITEM_FEATURES, USER_DAYS
+from icg_tasks.contracts.partitions import COVER_FEATURES, IMPRESSIONS, ITEM_FEATURES
+from icg_tasks.features.spaces import COLLABORATIVE, CONTENT, Space
 from icg_tasks.lake.partitions import Partition, find_partition, list_partition_dates
 from icg_tasks.lake.store import ObjectStore
 
@@ -39,6 +40,7 @@ class WindowPlan:
     covers: list[Partition]
     encoder: str
     width: int
+    space: Space = CONTENT
 
     @property
     def missing(self) -> list[DayPlan]:
@@ -71,6 +73,20 @@ def plan_window(
     return WindowPlan(days=days, covers=covers, encoder=encoder, width=int(today.metadata["width"]))
 
 
+def plan_tastes(
+    store: ObjectStore, run_date: date, window_days: int, num_buckets: int, factors: Partition, events: EventSettings
+) -> WindowPlan:
+    """The same window by collaborative item vectors: one set of them for all its days, and covers do not matter.
+
+    Sums of another set are computed anew, so a back-fill across a date on which vectors were learned costs a window.
+    """
+    first = run_date - timedelta(days=window_days - 1)
+    shown = [part for part in _up_to(store, IMPRESSIONS, run_date) if part.run_date >= first and part.rows]
+    days = [_day_plan(store, part, [factors], [], (num_buckets, events), COLLABORATIVE) for part in shown]
+    encoder, width = str(factors.metadata["encoder"]), int(factors.metadata["width"])
+    return WindowPlan(days=days, covers=[], encoder=encoder, width=width, space=COLLABORATIVE)
+
+
 def items_for(day: date, items: list[Partition]) -> Partition:
     """The newest partition up to a day, else the oldest after it (``items`` ascending, not empty)."""
     earlier = [part for part in items if part.run_date <= day]
@@ -83,6 +99,7 @@ def _day_plan(
     items: list[Partition],
     covers: list[Partition],
     ways: tuple[int, EventSettings],
+    space: Space = CONTENT,
 ) -> DayPlan:
     day = impressions.run_date
     chosen = items_for(day, items)
@@ -92,7 +109,7 @@ def _day_plan(
     if events != EventSettings():
         content.append(asdict(events))
     fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    sums = find_partition(store, USER_DAYS, day)
+    sums = find_partition(store, space.days, day)
     known = sums.metadata if sums is not None else {}
     valid = known.get("fingerprint") == fingerprint and known.get("buckets") == num_buckets
     return DayPlan(day=day, impressions=impressions, items=chosen, fingerprint=fingerprint, sums=sums if valid else None)

@@ -19,6 +19,7 @@ from icg_tasks.contracts.partitions import (
     ERASURES,
     ERASURES_RAW,
     IMPRESSIONS,
+    TASTE_DAYS,
     USER_DAYS,
     parse_partition_date,
     partition_prefix,
@@ -166,6 +167,6 @@ def _gone(found: UserPartition, table: pa.Table, wanted: pa.Array, day: date) ->
     if found.column == HELD and found.day > day:
         shown_at = parse_table(held_columns(table, ["shown_at"]), {"shown_at": Kind.TIME})["shown_at"]
         return pc.and_(theirs, pa.array(shown_at.usable & (shown_at.values < day_end_ms(day))))
-    if found.dataset == USER_DAYS and found.day > day:
+    if found.dataset in {USER_DAYS, TASTE_DAYS} and found.day > day:
         return pa.array([False] * table.num_rows)
     return theirs

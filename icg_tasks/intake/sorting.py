@@ -3,7 +3,10 @@
 Shared by the data sets; does not know their rules.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +19,10 @@ from icg_tasks.intake.schema_changes import plain_name
 
 
 def parse_day(raw: RawDay, kinds: Mapping[str, Kind]) -> dict[str, Column]:
-    """Columns of all files below each other, in key order."""
-    empty = pa.schema([]).empty_table()
-    return concat_columns([parse_table(table, kinds) for table in raw.tables.values()] or [parse_table(empty, kinds)])
+    """Columns of all files below each other, in key order; files are parsed beside each other."""
+    tables = list(raw.tables.values()) or [pa.schema([]).empty_table()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return concat_columns(list(pool.map(partial(parse_table, kinds=kinds), tables)))
 
 
 def quarantine_table(

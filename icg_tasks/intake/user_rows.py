@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.partitions import (
     COVER_FEATURES,
+    ITEM_FACTORS,
     ITEM_FEATURES,
     ITEMS,
     PARTITION_MANIFEST,
@@ -38,7 +39,7 @@ from icg_tasks.lake.partitions import (
 from icg_tasks.lake.store import ObjectStore
 
 PLACES = ("clean/", "features/")
-_WITHOUT_USERS = {ITEMS, ITEM_FEATURES, COVER_FEATURES, SEGMENTS}  # known to have none, and large: not looked into
+_WITHOUT_USERS = {ITEMS, ITEM_FEATURES, ITEM_FACTORS, COVER_FEATURES, SEGMENTS}  # known to have none, and large
 USER = "user_id"
 HELD = "row_json"  # where a quarantined row keeps its user
 

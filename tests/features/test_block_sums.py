@@ -1,5 +1,7 @@
 """Partial sums against their definition, for any rows, in any order, chunking, bucketing and encoding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -70,6 +72,15 @@ def test_order_chunks_and_encoding_do_not_matter(vectors, rows, events, seed, cu
     order = [("user_id", "ascending")]
     rebucketed = summed([whole], vectors, events, num_buckets=5)
     assert rebucketed.sort_by(order).equals(summed([whole], vectors, events).sort_by(order))
+
+
+@few
+@given(rows=ROWS, events=EVENTS)
+def test_where_covers_do_not_matter_every_row_counts_with_its_item(vectors, rows, events):
+    """As collaborative vectors have it, which know no image half."""
+    plain = [row | {"cover_id": None} for row in rows]
+    found = summed([table_of(rows)], replace(vectors, by_cover=False), events)
+    assert found.equals(summed([table_of(plain)], vectors, events))
 
 
 def test_a_user_is_in_sparks_bucket_and_users_ascend(vectors):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from icg_tasks.config.features import FactorSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import ITEM_FEATURES
-from icg_tasks.features.collaborative import FactorSettings, item_features, learn_factors, recall_at, user_factors
+from icg_tasks.features.collaborative import item_features, learn_factors, recall_at, user_factors
 from icg_tasks.features.exact_sums import vector_matrix
 
 SETTINGS = FactorSettings(rank=4, iterations=5)

@@ -41,10 +41,11 @@ def put_features(store, day) -> None:
     write_partition(store, "features/user_segments", day, parts, schema=schemas.USER_SEGMENTS)
     row = {"vector": [0.5, 0.5], "weight": 1.0, "impressions": 3, "clicks": 1}
     users = pa.Table.from_pylist([{"user_id": name, **row} for name in names], schema=schemas.USERS)
-    write_partition(store, "features/users", day, [users], schema=schemas.USERS)
     days = users.rename_columns(["user_id", "vector_sum", "weight", "impressions", "clicks"])
-    write_partition(store, "features/user_days", day, [days], schema=schemas.USER_DAYS)
-    write_partition(store, "features/user_days", day, [days.slice(1)], schema=schemas.USER_DAYS)  # leaves the first file over
+    for of_users, of_days in (("features/users", "features/user_days"), ("features/user_tastes", "features/user_taste_days")):
+        write_partition(store, of_users, day, [users], schema=schemas.USERS)
+        write_partition(store, of_days, day, [days], schema=schemas.USER_DAYS)
+        write_partition(store, of_days, day, [days.slice(1)], schema=schemas.USER_DAYS)  # leaves the first file over
 
 
 def ask(platform, names, day: date) -> None:
@@ -64,7 +65,7 @@ def test_nobody_forgotten_is_found_anywhere_and_the_certificate_adds_up(context,
     assert len(keys_with(store, names, *NOTED)) >= 6
     before = {
         dataset: sum(name in names for name in read_partition(store, dataset, day - timedelta(days=1))["user_id"].to_pylist())
-        for dataset in ("clean/impressions", "features/users", "features/user_segments")
+        for dataset in ("clean/impressions", "features/users", "features/user_tastes", "features/user_segments")
     }
     assert min(before.values()) > 0
     ask(platform, GONE, day)
@@ -111,7 +112,14 @@ def test_what_somebody_does_after_the_request_counts_again_and_late_rows_do_not(
     frame["user_id"] = "user-21"
     frame.loc[:49, "shown_at"] = f"{yesterday}T22:00:00Z"
     platform.put_impressions(frame)
+    sums = {name: read_partition(store, name, yesterday) for name in ("features/user_days", "features/user_taste_days")}
+    for name, table in sums.items():
+        assert pseudonym("user-21", pseudonym_key) in table["user_id"].to_pylist()
+        write_partition(store, name, day, [table], schema=schemas.USER_DAYS)
     outcome = validate_impressions.run(context(STAGE, day))
+    for name, table in sums.items():
+        assert read_partition(store, name, day).equals(table)
+        assert pseudonym("user-21", pseudonym_key) not in read_partition(store, name, yesterday)["user_id"].to_pylist()
     clean = read_partition(store, "clean/impressions", day)
     assert outcome.figures["erased_rows"] == 50
     assert clean.num_rows == 350

@@ -6,8 +6,9 @@ import pytest
 
 import spark_jobs.assign_segments as job
 import spark_jobs.build_user_embeddings as vectors_job
+from icg_tasks.config.features import FactorSettings
 from icg_tasks.contracts import partitions as keys
-from icg_tasks.contracts.errors import DataMissing, GateRefused
+from icg_tasks.contracts.errors import DataMissing, GateRefused, SettingsError
 from icg_tasks.contracts.schemas import EVERYONE, USERS
 from icg_tasks.contracts.stages import ASSIGN_SEGMENTS, BUILD_USER_EMBEDDINGS
 from icg_tasks.features.exact_sums import vector_matrix
@@ -107,3 +108,50 @@ def test_too_few_users_are_refused_and_nothing_is_written(spark, store, tmp_path
 def test_vectors_must_be_there(store, tmp_path):
     with pytest.raises(DataMissing, match="build-user-embeddings --run-date 2026-03-04"):
         job.run(context(store, tmp_path, ASSIGN_SEGMENTS))
+
+
+def test_what_a_segment_sees_may_be_told_from_the_last_days_alone(spark, store, tmp_path):
+    """Rows of the days before are not read: they may even be gone."""
+    run(store, tmp_path, num_segments=2, profile_days=1)
+    found = segments(store)
+    assert sum(row["expected_traffic"] for row in found.values()) == pytest.approx(900, rel=0.05)
+    for age in (1, 2):
+        for key in list(store.list(f"clean/impressions/ds={DAY - timedelta(days=age)}/part-")):
+            store.delete(key)
+    job.run(context(store, tmp_path, ASSIGN_SEGMENTS, num_segments=2, profile_days=1))
+    assert segments(store) == found
+
+
+def test_segments_may_be_told_by_who_clicked_what(spark, store, tmp_path):
+    """The whole way: item vectors learned, users' sums of them, groups by those, means of content vectors; twice the same."""
+    told = {"num_segments": 2, "segment_vectors": "collaborative", "factors": FactorSettings(rank=4, iterations=4)}
+    built = vectors_job.run(context(store, tmp_path, BUILD_USER_EMBEDDINGS, DAY, **told))
+    assert built.counts["taste_users"] == built.counts["users"] == NUM_USERS
+    assert built.counts["taste_days_computed"] == 3
+    outcome = job.run(context(store, tmp_path, ASSIGN_SEGMENTS, DAY, **told))
+    users = members(store)
+    assert outcome.counts["users"] == len(users) == NUM_USERS
+    table = read_partition(store, keys.USERS, DAY)
+    vector_of = dict(zip(table["user_id"].to_pylist(), vector_matrix(table["vector"], WIDTH), strict=True))
+    for name, row in segments(store).items():
+        mean = np.mean([vector_of[user] for user, mine in users.items() if mine == name], axis=0)
+        assert row["centroid"] == pytest.approx(mean, abs=1e-5)  # of what covers are drawn for
+    assert history_is_to_their_taste(segments(store), users)
+    tastes = {name: Counter(int(user[4:]) % 2 for user, mine in users.items() if mine == name) for name in segments(store)}
+    assert sum(max(count.values()) for count in tastes.values()) > 0.85 * NUM_USERS
+
+    written = {key: store.get(key) for key in store.list("features/")}
+    again = vectors_job.run(context(store, tmp_path, BUILD_USER_EMBEDDINGS, DAY, **told))
+    assert again.counts["taste_days_computed"] == 0
+    for key in [key for key in written if "taste" in key or "item_factors" in key]:
+        store.delete(key)
+    vectors_job.run(context(store, tmp_path, BUILD_USER_EMBEDDINGS, DAY, **told))
+    job.run(context(store, tmp_path, ASSIGN_SEGMENTS, DAY, **told))
+    assert {key: store.get(key) for key in store.list("features/")} == written
+
+
+def test_collaborative_vectors_that_are_not_there_are_asked_for(spark, store, tmp_path):
+    with pytest.raises(DataMissing, match=r"with features\.segment_vectors=collaborative"):
+        run(store, tmp_path, segment_vectors="collaborative")
+    with pytest.raises(SettingsError, match="expected content or collaborative"):
+        job.run(context(store, tmp_path, ASSIGN_SEGMENTS, DAY, segment_vectors="als"))
