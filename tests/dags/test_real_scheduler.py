@@ -23,6 +23,7 @@ def airflow(tmp_path, commands):
     options.home.mkdir()
     environment = airflow_environment(options, stage_environment(options, str(tmp_path / "store"), {}), free_ports(1)[0])
     environment |= {"PATH": os.environ["PATH"], "ICG_SCHEDULE": "0 0 * * *", "AIRFLOW__CORE__PARALLELISM": "4"}
+    environment["ICG_TURN_LOOK_SECONDS"] = "5"
     found = Airflow(options, environment)
     try:
         found.migrate()
