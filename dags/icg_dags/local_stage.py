@@ -20,9 +20,8 @@ LAST_WORDS = 4  # lines of stderr that a failure message repeats
 
 def stage_environment(settings: str) -> dict[str, str]:
     """The worker's environment without Airflow's own (its secrets are no stage's business), plus this run's settings."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW", "SUPERVISOR"))
-    }
+    own = ("AIRFLOW_", "_AIRFLOW", "SUPERVISOR", "OPENLINEAGE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     environment["ICG_SET"] = f"{os.environ.get('ICG_SET', '')} {settings}".strip()
     return environment
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from icg_dags.local_stage import StageOperator
+from icg_dags.local_stage import StageOperator, stage_environment
 from icg_dags.outcome import closing_line
 from structlog.contextvars import get_contextvars
 
@@ -27,6 +27,14 @@ def test_lines_of_a_process_are_logged_with_stage_and_run_date(airflow_database,
     [(fields, said)] = seen
     assert (fields["stage"], fields["run_date"]) == ("embed-items", "2026-03-10")
     assert "working on embed-items" in said
+
+
+def test_keys_of_whoever_takes_lineage_are_no_stages_business(monkeypatch):
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "of somebody")
+    monkeypatch.setenv("ICG_STORE", "/store")
+    found = stage_environment("")
+    assert found["ICG_STORE"] == "/store"
+    assert "OPENLINEAGE_API_KEY" not in found
 
 
 @pytest.mark.parametrize("form", ["", "json"])
