@@ -129,16 +129,16 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Path:
         platform.put_items(day=platform.day - timedelta(days=back))
     for back in (3, 2, 1):
         platform.put_impressions(day=platform.day - timedelta(days=back))
-    validate_items.run(_context("validate-items", platform.day, platform.store, root))
+    validate_items.run(context_of("validate-items", platform.day, platform.store, root))
     shutil.copytree(root / "fresh", root / "caught_up")
     store = FolderStore(root / "caught_up")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ICG_PSEUDONYM_KEY", KEY)
-        validate_impressions.run(_context("validate-impressions", last, store, root))
+        validate_impressions.run(context_of("validate-impressions", last, store, root))
     return root
 
 
-def _context(stage: str, day: date, store: FolderStore, work: Path, *overrides: str, **arguments: Any) -> StageContext:
+def context_of(stage: str, day: date, store: FolderStore, work: Path, *overrides: str, **arguments: Any) -> StageContext:
     settings = load_settings("tiny", [f"store={store.root}", f"work_folder={work / 'work'}", *overrides])
     return StageContext(stage=stage, run_date=day, settings=settings, store=store, arguments=arguments)
 
@@ -148,6 +148,6 @@ def context(tmp_path: Path, store: FolderStore) -> Callable[..., StageContext]:
     """``context(stage, day, "section.field=value", …, **arguments)``."""
 
     def make(stage: str, day: date, *overrides: str, **arguments: Any) -> StageContext:
-        return _context(stage, day, store, tmp_path, *overrides, **arguments)
+        return context_of(stage, day, store, tmp_path, *overrides, **arguments)
 
     return make

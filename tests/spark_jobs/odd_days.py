@@ -1,4 +1,4 @@
-"""Days that are not like others, run through build-user-embeddings: what was tried, and what came out, as one table.
+"""Days that are not like others, through validation and build-user-embeddings: what was tried, and what came out, as one table.
 
 ``python -m tests.spark_jobs.odd_days`` writes docs/odd-days.md; the test beside this file makes sure that it still holds.
 """
@@ -21,6 +21,7 @@ from icg_tasks.contracts.stages import BUILD_USER_EMBEDDINGS, StageOutcome
 from icg_tasks.lake.partitions import read_partition
 from icg_tasks.lake.store import ObjectStore, open_store
 from tests.features.small_store import DAY, impressions, item_vectors, write_impressions, write_items
+from tests.spark_jobs.odd_raw_days import RAW_TRIALS, RawTrial, same, yes
 from tests.spark_jobs.test_build_user_embeddings import context
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "odd-days.md"
@@ -201,16 +202,6 @@ def forget(store: ObjectStore) -> None:
         store.delete(key)
 
 
-def same(found: dict[str, bytes], expected: dict[str, bytes]) -> str:
-    """Whether both hold the same."""
-    return "the same" if found == expected else "DIFFERENT"
-
-
-def yes(value: bool) -> str:
-    """In words."""
-    return "yes" if value else "NO"
-
-
 TRIALS: tuple[Callable[[Trial], str], ...] = (
     twice, doubled, bot, garbage, empty, yesterdays, reopened, at_once, carried,
 )  # fmt: skip
@@ -218,9 +209,9 @@ TRIALS: tuple[Callable[[Trial], str], ...] = (
 
 def rows() -> Iterator[tuple[str, str]]:
     """Each trial in a store of its own: what was tried, what came out."""
-    for trial in TRIALS:
+    for trial, ground in [*((one, RawTrial) for one in RAW_TRIALS), *((one, Trial) for one in TRIALS)]:
         with tempfile.TemporaryDirectory() as folder:
-            yield str(trial.__doc__), trial(Trial(Path(folder)))
+            yield str(trial.__doc__), trial(ground(Path(folder)))
             print(f"{trial.__name__} done", file=sys.stderr, flush=True)
 
 
@@ -228,9 +219,11 @@ def page() -> str:
     """The table as Markdown."""
     lines = [f"| {tried} | {came} |" for tried, came in rows()]
     head = (
-        "# Odd days\n\nWhat `build-user-embeddings` made of them. Written by `python -m tests.spark_jobs.odd_days`, held by\n"
-        "`tests/spark_jobs/test_odd_days.py`. Rows that validation would have kept away are handed over on purpose.\n\n"
-        "| tried | came out |\n|---|---|\n"
+        "# Odd days\n\nWhat validation and `build-user-embeddings` made of them. Written by\n"
+        "`python -m tests.spark_jobs.odd_days`, held by `tests/spark_jobs/test_odd_days.py`. *Raw* days go the whole way:\n"
+        "after each, rows in are rows clean and rows held, no row lies in two clean days, and the users' sums hold as many as\n"
+        "are clean. The others are handed to the features as clean rows on purpose, also rows that validation would have\n"
+        "kept away.\n\n| tried | came out |\n|---|---|\n"
     )
     return head + "\n".join(lines) + "\n"
 

@@ -70,7 +70,7 @@ def test_segments_take_a_known_number_of_shuffles_and_a_bounded_sample(store, tm
     watched.plans.clear()
     watched.came.clear()
     segments_job.run(context(store, tmp_path, ASSIGN_SEGMENTS, DAY, kmeans_sample_users=20))
-    # the ten are of sums by segment and item; rows of impressions meet their users' segments in two of the three
+    # first two: what segments see, rows joined with their users' segments and summed by item, then ranked and joined
     assert watched.shuffles() == [10, 3, 1, 1, 1]
     assert 5 < watched.most_users() < NUM_USERS / 2
     assert no_row_by_row(watched)
