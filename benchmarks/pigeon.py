@@ -52,7 +52,7 @@ class Arm:
 
 
 _NO_TRAINING = {"reconstruction_steps": 0, "preference_steps": 0}
-_MANY_WINDOWS = {"pair_windows": 240, "ratios": 2}
+_ALONE = {"preference_steps": 0}  # masks learn in stage 1, so it tells what they are worth
 _LAST = 3  # a stage beside the two that serve: stage 2's averaged weights after its last step, whatever its checks said
 ARMS = (
     Arm(name=WHOLE),
@@ -61,14 +61,9 @@ ARMS = (
     Arm(name="stage 2 to its last step", claim="what the choice of a checkpoint saves", drawn={"stage": _LAST}),
     Arm(name="no training", claim="what the token model knew before", learned=_NO_TRAINING),
     Arm(name="no stage 1", claim="less", learned={"reconstruction_steps": 0}),
-    Arm(name="no history mask", claim="less", learned={"history_mask": "none"}, drawn={"history_mask": "none"}),
-    Arm(name="random history mask", claim="less", learned={"history_mask": "random"}, drawn={"history_mask": "random"}),
-    Arm(
-        name="pairs of 240 windows, last step",
-        claim="no more than 96 windows bring",
-        learned=_MANY_WINDOWS,
-        drawn={"stage": _LAST},
-    ),
+    Arm(name="stage 1 alone, no history mask", claim="less", learned=_ALONE | {"history_mask": "none"}),
+    Arm(name="stage 1 alone, random history mask", claim="less", learned=_ALONE | {"history_mask": "random"}),
+    Arm(name="pairs by the history almost alone, last step", learned={"reference_weight": 0.05}, drawn={"stage": _LAST}),
     *(Arm(name=f"history mask ratio {r}", drawn={"history_mask_ratio": r}) for r in (0.0, 0.4, 0.6, 0.8)),
     *(Arm(name=f"reference mask ratio {r}", drawn={"lone_ratio": r}) for r in (0.0, 0.25, 0.5, 0.75, 1.0)),
 )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from icg_tasks.cli import main
-from icg_tasks.contracts.stages import DAY_IN_ORDER, GENERATE_COVERS, PLAN_COVERS
+from icg_tasks.contracts.stages import GENERATE_COVERS, ICG, PLAN_COVERS, day_in_order
 from icg_tasks.lake.store import ObjectStore, open_store
 from tests.pipeline.touched import Touched, touching
 
@@ -91,10 +91,10 @@ class SmallWorld:
         assert line is not None
         return line
 
-    def whole_day(self, day: date = DAY) -> dict[str, dict[str, Any]]:
-        """Every stage in order; closing lines by stage."""
+    def whole_day(self, day: date = DAY, generator: str = ICG) -> dict[str, dict[str, Any]]:
+        """Every stage of a day with these generators, in order; closing lines by stage."""
         lines: dict[str, dict[str, Any]] = {}
-        for stage in DAY_IN_ORDER:
+        for stage in day_in_order(generator):
             if stage == GENERATE_COVERS:
                 for shard in lines[PLAN_COVERS]["figures"]["shards"]:
                     lines[stage] = self.done(stage, day, "--shard", str(shard))
