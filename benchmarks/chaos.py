@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.chaos_airflow import Cluster, Task, start, wait, wipe
-from benchmarks.chaos_ground import DAY, MODULES, contents, differences, raw_world, reference, write_json
+from benchmarks.chaos_ground import DAY, MODULES, code, contents, differences, raw_world, reference, write_json
 from benchmarks.chaos_strikes import is_back, strike
 from benchmarks.results import write_section
 from icg_tasks.lake.store import open_store
@@ -133,11 +133,13 @@ def live(keep: Path, components: Sequence[str], plan: Sequence[Moment], number: 
             time.sleep(1)
         wall = time.monotonic() - watch.began
         wait(cluster.store_answers, 60, "the store does not come back")
-        wrong = differences(wanted, contents(open_store(cluster.store_uri)))
+        found = contents(open_store(cluster.store_uri))
     finally:
         cluster.close()
+    write_json(keep / f"left-{number}-{code()}.json", found)
     return {
-        "number": number, "state": watch.state, "wall": wall, "kills": struck, "wrong": wrong, "first": watch.first,
+        "number": number, "state": watch.state, "wall": wall, "kills": struck, "wrong": differences(wanted, found),
+        "first": watch.first,
         "tries": {task.name: task.tries for task in watch.tasks if task.tries > 1},
         "tasks": {task.name: task.state for task in watch.tasks},
     }  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 import httpx
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 from botocore.config import Config
 
 from benchmarks.chaos_ground import KEY, SETTINGS

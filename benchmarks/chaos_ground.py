@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.chaos_warm import warm_modules
 from icg_tasks.contracts.pseudonym import KEY_VARIABLE
 from icg_tasks.lake.store import ObjectStore, open_store
-from infra.demo.options import TOOLS
+from infra.demo.options import REPOSITORY, TOOLS
 from infra.demo.s3 import copy_store
 from tests.pipeline.conftest import DAY, SMALL_WORK, SMALL_WORLD, SmallWorld
 
@@ -60,6 +60,14 @@ def raw_world(keep: Path, first: date, number: int, history: int = 2) -> Path:
     return folder / "store"
 
 
+def code() -> str:
+    """Short name of the product's source as it is: other code may leave other bytes."""
+    digest = hashlib.sha256()
+    for path in sorted([*REPOSITORY.glob("icg_tasks/**/*.py"), *REPOSITORY.glob("spark_jobs/*.py")]):
+        digest.update(path.relative_to(REPOSITORY).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
 def world(store: Path | str, work: Path) -> SmallWorld:
     """The small world in this store; its users' names depend on one fixed key."""
     os.environ |= {KEY_VARIABLE: KEY, "PYSPARK_PYTHON": sys.executable, "GX_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
@@ -71,7 +79,7 @@ def world(store: Path | str, work: Path) -> SmallWorld:
 
 def reference(keep: Path, days: Sequence[date], until: float = float("inf")) -> dict[str, str] | None:
     """What the days leave when lived one after the other; lived once and kept, day by day. None: not done ``until`` then."""
-    folder = keep / f"reference-{days[0]}-{len(days)}"
+    folder = keep / f"reference-{days[0]}-{len(days)}-{code()}"
     store = folder / "store"
     if not (folder / "begun").exists():
         shutil.rmtree(folder, ignore_errors=True)

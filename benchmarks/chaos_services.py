@@ -102,7 +102,15 @@ class Supervisor:
                 service.members = {}
 
     def close(self) -> None:
-        """Stop everything: politely first, the last started first."""
+        """Stop everything: politely first, the last started first. A signal meanwhile would leave something running."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._close()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _close(self) -> None:
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join()
