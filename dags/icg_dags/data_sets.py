@@ -48,6 +48,7 @@ def _model(kind: str, *, sometimes: bool = False) -> DataSet:
 
 _IMAGES = _whole(keys.IMAGES_RAW)
 _HISTORY = (_whole(keys.IMPRESSIONS), _whole(keys.ITEM_FEATURES), _whole(keys.COVER_FEATURES, sometimes=True))
+_BY_TASTE = (_whole(keys.ITEM_FACTORS, sometimes=True), _day(keys.TASTES, sometimes=True))
 _DRAWN_FOR = (_day(keys.ITEMS), _IMAGES, _day(keys.SEGMENTS))
 _ICG = (_model("preference"), _model("adapter", sometimes=True), _model("denoiser", sometimes=True))
 _DRAWN_BY = (*_ICG, _model("pigeon", sometimes=True))
@@ -74,11 +75,12 @@ FLOWS: dict[str, Flow] = {
     stages.BUILD_USER_EMBEDDINGS: Flow(
         reads=_HISTORY,
         writes=(
-            _day(keys.USER_DAYS), _day(keys.USER_WINDOWS, sometimes=True), _day(keys.USERS, rows="users"),
+            _day(keys.USER_DAYS), _day(keys.USER_WINDOWS, sometimes=True), _day(keys.USERS, rows="users"), *_BY_TASTE,
+            _day(keys.TASTE_DAYS, sometimes=True), _day(keys.TASTE_WINDOWS, sometimes=True),
         ),
     ),
     stages.ASSIGN_SEGMENTS: Flow(
-        reads=(_day(keys.USERS), _day(keys.ITEM_FEATURES), _whole(keys.IMPRESSIONS), _day(keys.ITEMS)),
+        reads=(_day(keys.USERS), _day(keys.ITEM_FEATURES), _whole(keys.IMPRESSIONS), _day(keys.ITEMS), *_BY_TASTE),
         writes=(_day(keys.SEGMENTS, rows="segments"), _day(keys.USER_SEGMENTS, rows="users")),
     ),
     stages.TRAIN_PREFERENCE: Flow(
@@ -142,6 +144,10 @@ SCHEMAS: dict[str, Any] = {
     keys.QUARANTINE_IMPRESSIONS: schemas.QUARANTINE,
     keys.QUARANTINE_ITEMS: schemas.QUARANTINE,
     keys.ITEM_FEATURES: schemas.ITEM_FEATURES,
+    keys.ITEM_FACTORS: schemas.ITEM_FEATURES,
+    keys.TASTE_DAYS: schemas.USER_DAYS,
+    keys.TASTE_WINDOWS: schemas.USER_WINDOWS,
+    keys.TASTES: schemas.USERS,
     keys.COVER_FEATURES: schemas.COVER_FEATURES,
     keys.USER_DAYS: schemas.USER_DAYS,
     keys.USER_WINDOWS: schemas.USER_WINDOWS,

@@ -25,6 +25,7 @@ _QUALITY = (f"{keys.DATA_DOCS}/", f"{keys.QUALITY}/")
 _PERSONAL = (keys.ERASURES_RAW, keys.ERASURES, keys.ERASURE_CERTIFICATES)  # of people who asked to be forgotten
 _LEARNT_FROM = ("clean/impressions/", "clean/items/", "features/", f"{keys.MODELS}/", f"{keys.IMAGES_RAW}/")
 _COVERS = ("covers/",)
+_TASTES = tuple(f"{name}/" for name in (keys.ITEM_FACTORS, keys.TASTE_DAYS, keys.TASTE_WINDOWS, keys.TASTES))
 _STATES = f"{keys.COVER_STATES}/"  # what the language model said of items: kept by whoever draws
 _EVERYWHERE = ("raw/", "clean/", "quarantine/", "features/", "covers/", "reports/", "certificates/")
 
@@ -49,8 +50,8 @@ RIGHTS: dict[str, Rights] = {
     stages.EMBED_ITEMS: Rights(reads=(f"{keys.ITEMS}/", f"{keys.IMAGES_RAW}/"), writes=(f"{keys.ITEM_FEATURES}/",)),
     stages.BUILD_USER_EMBEDDINGS: Rights(
         reads=(f"{keys.IMPRESSIONS}/", "features/"),
-        writes=(f"{keys.USER_DAYS}/", f"{keys.USER_WINDOWS}/", f"{keys.USERS}/"),
-        deletes=(f"{keys.USER_WINDOWS}/",),
+        writes=(f"{keys.USER_DAYS}/", f"{keys.USER_WINDOWS}/", f"{keys.USERS}/", *_TASTES),
+        deletes=(f"{keys.USER_WINDOWS}/", f"{keys.TASTE_WINDOWS}/"),
     ),
     stages.ASSIGN_SEGMENTS: Rights(
         reads=("clean/impressions/", "clean/items/", "features/"), writes=(f"{keys.SEGMENTS}/", f"{keys.USER_SEGMENTS}/")

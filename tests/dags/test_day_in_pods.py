@@ -80,7 +80,8 @@ def test_real_small_day_runs_as_pods_and_one_of_them_is_preempted(airflow_databa
         done = run_day(cluster, more | {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)})
     finally:
         cluster.stop()
-    assert done.returncode == 0, done.stderr[-4000:]
+    ends = {pod.body["metadata"]["name"]: [line for _, line in pod.log[-5:]] for pod in cluster.pods if pod.process.returncode}
+    assert done.returncode == 0, (done.stderr[-2000:], ends)
     assert cluster.faults == []
     ran = stages_of(cluster)
     assert set(ran) == set(DAY_IN_ORDER) - SPARK
