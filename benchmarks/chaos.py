@@ -29,6 +29,11 @@ from icg_tasks.lake.store import open_store
 from infra.demo.s3 import copy_store
 
 COMPONENTS = ("scheduler", "worker", "api-server", "database", "store")
+NEEDED = (
+    "What was needed: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen times, at most ten"
+    " seconds apart (five times, up to ninety apart); tasks of a dead scheduler are looked for every minute (every five). Nothing for"
+    " the database and the object store. How soon a death is noticed was set shorter for these days (chaos_airflow.SOONER)."
+)
 DAY_SECONDS = 2400.0
 """A day that takes longer than this has not ended right."""
 BACK_SECONDS = 150.0
@@ -181,6 +186,8 @@ def table(days: Sequence[dict[str, Any]], calm: dict[str, Any]) -> str:
             "",
             f"{kills} kills in {len(days)} days, of which {sum(map(ended_right, days))} ended right. An undisturbed day took"
             f" {calm['wall']:.0f} s, a kill {lost / max(kills, 1):.0f} s of wall time; tasks were tried {tries} times again.",
+            "",
+            NEEDED,
             *(f"Day {day['number']}: {day['state']}; {day['wrong'][:5]}" for day in days if not ended_right(day)),
         ]
     )
