@@ -9,6 +9,7 @@ here. A run of ``--stage`` is one such process. Writes RESULTS.md; figures are k
 import argparse
 import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from icg_tasks.config.intake import IntakeSettings
 from icg_tasks.config.settings import Settings, SparkSettings
 from icg_tasks.contracts import partitions as keys
 from icg_tasks.contracts import schemas
+from icg_tasks.contracts.pseudonym import KEY_VARIABLE
 from icg_tasks.contracts.stages import ASSIGN_SEGMENTS, BUILD_USER_EMBEDDINGS, VALIDATE_IMPRESSIONS, StageOutcome
 from icg_tasks.lake.partitions import find_partition, finish_partition, read_partition, write_partition, write_partition_part
 from icg_tasks.lake.store import ObjectStore, open_store
@@ -203,6 +205,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, help="run this one alone, here, and print its figures")
     parser.add_argument("--folder", type=Path, default=Path(".cache/features-benchmark"))
     arguments = parser.parse_args()
+    os.environ.setdefault(KEY_VARIABLE, "of this benchmark's made-up users alone")
     if arguments.stage:
         store = prepared(arguments.folder, arguments.rows[0])
         print(json.dumps(run_stage(arguments.stage, store, arguments.rows[0], arguments.engine)))
