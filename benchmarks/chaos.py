@@ -30,9 +30,9 @@ from infra.demo.s3 import copy_store
 
 COMPONENTS = ("scheduler", "worker", "api-server", "database", "store")
 NEEDED = (
-    "What was needed: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen times, at most ten"
-    " seconds apart (five times, up to ninety apart); tasks of a dead scheduler are looked for every minute (every five). Nothing for"
-    " the database and the object store. How soon a death is noticed was set shorter for these days (chaos_airflow.SOONER)."
+    "What was needed: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen times, at most "
+    "ten seconds apart (five times, up to ninety apart); tasks of a dead scheduler are looked for every minute (every five). "
+    "Nothing for database and object store. A death was noticed sooner on these days than by default (chaos_airflow.SOONER)."
 )
 DAY_SECONDS = 2400.0
 """A day that takes longer than this has not ended right."""
