@@ -70,7 +70,8 @@ def test_real_small_day_runs_as_pods_and_one_of_them_is_preempted(airflow_databa
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     monkeypatch.setenv("PATH", path)
     settings = {"ICG_STORE": world.uri, "ICG_PROFILE": "tiny", "HF_HUB_OFFLINE": "1", "GX_ANALYTICS_ENABLED": "False"}
-    cluster = StandIn(tmp_path, tool_path(), {"icg": settings}, {"icg-pseudonym": KEY})
+    # The embedded world's evaluation looks its users up by their raw ids, which takes the key; real readers' does not.
+    cluster = StandIn(tmp_path, tool_path(), {"icg": settings}, {"icg-pseudonym": KEY, "icg": KEY})
     cluster.disturb(TRAIN_ADAPTER, Disturbance("pre-empt", on_line="check at 0"))
     transport = {"type": "file", "log_file_path": str(tmp_path / "events"), "append": True}
     try:
