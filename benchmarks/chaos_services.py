@@ -164,6 +164,7 @@ def database(folder: Path) -> tuple[Kept, str]:
         subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL, cwd="/")
     port = free_ports(1)[0]
     words = [*as_postgres, f"{programs}/postgres", "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
+    words += ["-c", "idle_in_transaction_session_timeout=60s"]  # as infra/compose has it, and for the same reason
     return (
         Kept("database", words, environment, folder.parent / "logs" / "database.log"),
         f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres",
