@@ -188,14 +188,18 @@ def table(days: Sequence[dict[str, Any]], calm: dict[str, Any]) -> str:
             f" {calm['wall']:.0f} s, a kill {lost / max(kills, 1):.0f} s of wall time; tasks were tried {tries} times again.",
             "",
             NEEDED,
-            *(f"Day {day['number']}: {day['state']}; {day['wrong'][:5]}" for day in days if not ended_right(day)),
+            *(
+                f"Day {day['number']}: {day['state']}; {day.get('helped', '')} {day['wrong'][:5]}"
+                for day in days
+                if not ended_right(day)
+            ),
         ]
     )
 
 
 def ended_right(day: dict[str, Any]) -> bool:
-    """Success, and nothing missing, too much, or of other bytes."""
-    return day["state"] == "success" and not day["wrong"]
+    """Success, nothing missing, too much or of other bytes, and no help (whoever helps writes so into the kept file)."""
+    return day["state"] == "success" and not day["wrong"] and not day.get("helped")
 
 
 def main() -> None:
