@@ -71,6 +71,7 @@ def _started(settings: SparkSettings, name: str) -> SparkSession:
         .config("spark.sql.shuffle.partitions", settings.shuffle_partitions)
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.adaptive.enabled", "false")  # its partition counts follow sizes, ours are part of the result
+        .config("spark.sql.autoBroadcastJoinThreshold", "-1")  # it knows files' sizes, not what they unfold to: we say which
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", _RECORDS_PER_BATCH)
         .config("spark.sql.execution.arrow.maxBytesPerBatch", _BYTES_PER_BATCH)
         .config("spark.sql.warehouse.dir", str(Path(tempfile.gettempdir()) / "icg-spark-warehouse"))

@@ -6,24 +6,29 @@ row: content vectors know new items, these do not. Legend: I items, R rank, U us
 """
 
 import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from icg_tasks.config.features import FactorSettings
 from icg_tasks.contracts.errors import DataMissing
 from icg_tasks.contracts.schemas import ITEM_FEATURES
 from icg_tasks.features.exact_sums import vector_array, vector_matrix
+from icg_tasks.spark_session import is_local
 
 Floats = NDArray[np.float64]
 
 
 _BLOCKS = 2
 """Of users and of items. Partial sums of two come to the same in either order; those of more, in the order they arrive."""
+_CHECKPOINT_EVERY = 2
+"""Iterations after which ALS forgets how its factors came about: of ten, tasks are nested too deep for a thread's stack."""
 
 
 def learn_factors(likes: DataFrame, settings: FactorSettings, num_blocks: int = _BLOCKS) -> tuple[list[int], Floats]:
@@ -37,7 +42,7 @@ def learn_factors(likes: DataFrame, settings: FactorSettings, num_blocks: int = 
 
     if likes.isEmpty():
         raise DataMissing("nobody liked anything in these days, so there are no collaborative vectors; use content vectors")
-    model = ALS(
+    als = ALS(
         rank=settings.rank,
         regParam=settings.regularisation,
         alpha=settings.alpha,
@@ -49,9 +54,23 @@ def learn_factors(likes: DataFrame, settings: FactorSettings, num_blocks: int = 
         ratingCol="strength",
         numUserBlocks=num_blocks,
         numItemBlocks=num_blocks,
-    ).fit(likes)
-    factors = model.itemFactors.toArrow().sort_by("id")
+        checkpointInterval=_CHECKPOINT_EVERY,
+    )
+    with _checkpoints(likes.sparkSession):
+        factors = als.fit(likes).itemFactors.toArrow().sort_by("id")
     return factors["id"].to_pylist(), vector_matrix(factors["features"], settings.rank).astype(np.float64)
+
+
+@contextmanager
+def _checkpoints(session: SparkSession) -> Iterator[None]:
+    """A place for ALS's intermediate factors: a folder of this machine; on a cluster what ``spark.checkpoint.dir`` names."""
+    context = session.sparkContext
+    if not is_local(session):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="icg-als-") as folder:
+        context.setCheckpointDir(folder)
+        yield
 
 
 def user_factors(items_IR: Floats, liked: Sequence[NDArray[np.int64]], settings: FactorSettings) -> Floats:

@@ -1,7 +1,8 @@
 """What a segment is shown and what it likes: expected traffic, its items by traffic, a representative history.
 
-Sums run in Spark and are exact; a few dozen items per segment come to the driver. Knows columns; neither paths nor dates
-beyond ``ds``. Legend: I items, V vector width.
+Sums run in Spark and are exact; a few dozen items per segment come to the driver. Tables with a row per item or segment are
+broadcast; those with a row per user never are. Knows columns; neither paths nor dates beyond ``ds``.
+Legend: I items, V vector width.
 """
 
 from collections.abc import Mapping
@@ -60,7 +61,8 @@ def segment_profiles(
     seen = segment_items(residuals, members, decay_of_day).persist()
     traffic = seen.groupBy("segment_id").agg(sql.sum("raw").alias("raw")).collect()
     num_liked = history_length * _LIKED_PER_PLACE
-    ranked = ranked_items(seen.join(catalogue, "item_id"), num_top, num_liked).toArrow()
+    listed = seen.join(sql.broadcast(catalogue), "item_id")
+    ranked = ranked_items(listed, num_top, num_liked).toArrow()
     rows: list[dict[str, Any]] = ranked.sort_by([("segment_id", "ascending"), ("item_id", "ascending")]).to_pylist()
     liked = [row for row in rows if row["lift_rank"] <= num_liked and row["lift"] > 0]
     known = (
@@ -123,7 +125,8 @@ def segment_items(residuals: DataFrame, members: DataFrame, decay: Mapping[str, 
     )
     since = residuals.groupBy("item_id").agg(sql.min(DAY).alias("first_day"))
     daily = sql.round(sql.col("raw") / _days_since(decay) * _UNIT) / _UNIT  # multiples of 2^-20 add up exactly
-    return sums.join(since, "item_id").withColumn("shown", sql.greatest(daily, sql.lit(1 / _UNIT))).drop("first_day")
+    shown = sql.greatest(daily, sql.lit(1 / _UNIT))
+    return sums.join(sql.broadcast(since), "item_id").withColumn("shown", shown).drop("first_day")
 
 
 def ranked_items(items: DataFrame, num_top: int, num_liked: int) -> DataFrame:
@@ -135,7 +138,7 @@ def ranked_items(items: DataFrame, num_top: int, num_liked: int) -> DataFrame:
     whole = items.groupBy("item_id").agg(sql.sum("shown").alias("everybody"))
     shares = items.groupBy("segment_id").agg(sql.sum("shown").alias("mine"))
     total = items.agg(sql.sum("shown").alias("all"))
-    rows = items.join(whole, "item_id").join(shares, "segment_id").crossJoin(total)
+    rows = items.join(sql.broadcast(whole), "item_id").join(sql.broadcast(shares), "segment_id").crossJoin(sql.broadcast(total))
     fair = sql.col("everybody") * sql.col("mine") / sql.greatest(sql.col("all"), sql.lit(1e-9))
     traffic = fair * (sql.col("raw") + TRAFFIC_PRIOR) / (fair * sql.col("raw") / sql.col("shown") + TRAFFIC_PRIOR)
     lift = sql.col("residual") / (sql.col("information") + LIFT_PRIOR)
