@@ -4,6 +4,7 @@ A day reads what the days before it left (champions, kept covers, names of segme
 back-filled days would see now this, now that. So the first task, which decides the date, also waits; it holds no worker then.
 """
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException
 from icg_dags.defaults import TURN_LOOK_SECONDS
 from icg_dags.run_date import RUN_DATE_TASK, resolve_run_date
 
+_LOG = logging.getLogger("airflow.task")
 _OPEN = ["running", "queued"]
 _NOT_BEGUN = ["null", "scheduled", "queued", "running", "up_for_reschedule", "up_for_retry", "deferred"]
 _SETTLED_SECONDS = 10.0  # by then whoever looked before this run was there has begun, and is seen
@@ -30,7 +32,7 @@ def run_date_in_turn(params: dict[str, Any] | None = None, dag_run: Any = None, 
     run_date = resolve_run_date(dag_run.conf, given, dag_run.logical_date, dag_run.run_after)
     reason = why_not_yet(ti, dag_run) if given.get("in_turn", True) else ""
     if reason:
-        ti.log.info("%s waits: %s", run_date, reason)
+        _LOG.info("%s waits: %s", run_date, reason)
     return PokeReturnValue(is_done=not reason, xcom_value=None if reason else run_date)
 
 

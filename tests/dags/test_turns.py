@@ -36,6 +36,18 @@ def test_lone_run_begins_at_once():
     assert turns.why_not_yet(Known(3, [(3, "running", False), (2, "success", True)]), run(0.0)) == ""
 
 
+def test_date_is_told_when_it_is_the_runs_turn_and_not_before():
+    asked = {"dag_run": run(), "params": {}}
+    asked["dag_run"].__dict__.update(conf={}, logical_date=datetime(2026, 3, 3, tzinfo=UTC), run_after=datetime.now(UTC))
+    waiting = Known(3, [(3, "running", False), (2, "running", True)])
+    told = turns.run_date_in_turn.function(ti=waiting, **asked)
+    assert (told.is_done, told.xcom_value) == (False, None)
+    told = turns.run_date_in_turn.function(ti=Known(3, [(3, "running", False)]), **asked)
+    assert (told.is_done, told.xcom_value) == (True, "2026-03-03")
+    asked["params"] = {"in_turn": False}
+    assert turns.run_date_in_turn.function(ti=waiting, **asked).is_done
+
+
 def test_nobody_begins_while_another_is_at_work_whichever_day_it_is_about():
     for other in (2, 4):
         assert "at work" in turns.why_not_yet(Known(3, [(3, "running", False), (other, "running", True)]), run())
