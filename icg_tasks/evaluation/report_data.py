@@ -54,6 +54,7 @@ class SegmentView:
     cards: list[CoverCard]
     name: str
     icon: str  # SVG
+    drift: float | None  # how far its taste moved since it was last told (cosine distance); None: it is new
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,7 @@ class _Gallery:
             cards=[self._card(segment, item) for item in mine[:CARDS_PER_SEGMENT]],
             name=label.text,
             icon=label.icon,
+            drift=row["drift"],
         )
 
     def _card(self, segment: str, item: str) -> CoverCard:

@@ -76,7 +76,8 @@ def gallery(segments: Sequence[SegmentView], linked: bool = False) -> str:
     all_of_them = ' <a href="covers.html">All covers, to search and compare</a>.' if linked else ""
     words = (
         "The segments with the most expected traffic: covers of the items their users click more than others do, then what "
-        f"was published for them.{all_of_them}"
+        f"was published for them. How far a segment moved is how its taste turned since the day before (0 to 2)."
+        f"{all_of_them}"
     )
     return section("gallery", "Segment by segment", f'<p class="soft">{words}</p>{body}')
 
@@ -99,6 +100,7 @@ def _segment(number: int, segment: SegmentView, linked: bool) -> str:
     )
     strip = f'<h4 class="label">What they click</h4><ul class="strip">{history}</ul>' if history else ""
     cards = "".join(_card(card, segment.name) for card in segment.cards)
+    moved = "new" if segment.drift is None else f"moved by {segment.drift:.3f}"
     more = f' · <a href="covers.html#segment={quote(segment.segment_id)}">all of its covers</a>' if linked and cards else ""
     shown = (
         f'<h4 class="label">What was published for them</h4><div class="cards">{cards}</div>'
@@ -108,7 +110,7 @@ def _segment(number: int, segment: SegmentView, linked: bool) -> str:
     return (
         f'<article class="segment panel"><header><span class="icon" aria-hidden="true">{segment.icon}</span>'
         f'<h3>{number}. {escape(segment.name)}</h3><span class="soft">{escape(segment.segment_id)} · {segment.size:,} users · '
-        f"{segment.traffic:,.0f} impressions a day expected{more}</span></header>{strip}{shown}</article>"
+        f"{segment.traffic:,.0f} impressions a day expected · {moved}{more}</span></header>{strip}{shown}</article>"
     )
 
 

@@ -114,8 +114,8 @@ def write_day(store: ObjectStore, settings: Settings, num_segments: int = 3) -> 
             "top_items": [item.item_id for item in items[-12:]],
             "expected_traffic": 1000.0 - number,
             "rank": number,
-            "matched_from": None,
-            "drift": None,
+            "matched_from": None if number else "s00",
+            "drift": None if number else 0.0125,
         }
         for number in range(num_segments)
     ]

@@ -174,6 +174,8 @@ def test_the_grid_has_a_row_per_segment_and_a_column_per_item(
     named = re.findall(r'<h3>\d+\. ([^<]+)</h3><span class="soft">(\w+) ·', html)
     assert len(rows) == 3
     assert set(rows) <= set(named)
+    told = re.findall(r"impressions a day expected · ([^<]*?)(?: · <a|</span>)", html)
+    assert told[:2] == [f"moved by {0.0125:.3f}", "new"]
 
 
 def test_an_empty_day_still_gives_a_page_that_names_what_is_missing(context: Made, store: ObjectStore) -> None:
