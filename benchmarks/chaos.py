@@ -30,9 +30,10 @@ from infra.demo.s3 import copy_store
 
 COMPONENTS = ("scheduler", "worker", "api-server", "database", "store")
 NEEDED = (
-    "What was needed: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen times, at most "
-    "ten seconds apart (five times, up to ninety apart); tasks of a dead scheduler are looked for every minute (every five). "
-    "Nothing for database and object store. A death was noticed sooner on these days than by default (chaos_airflow.SOONER)."
+    "Found by it: a killed scheduler's workers keep its connection and lock; the database lets both go after a minute now. Set "
+    "beforehand, by Airflow's defaults: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen "
+    "times, at most ten seconds apart (five times, up to ninety apart); a dead scheduler's tasks are looked for every minute "
+    "(every five). On these days deaths were noticed sooner than by default (chaos_airflow.SOONER)."
 )
 DAY_SECONDS = 2400.0
 """A day that takes longer than this has not ended right."""
