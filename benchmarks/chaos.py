@@ -31,9 +31,9 @@ from infra.demo.s3 import copy_store
 COMPONENTS = ("scheduler", "worker", "api-server", "database", "store")
 NEEDED = (
     "Found by it: a killed scheduler's workers keep its connection and lock; the database lets both go after a minute now. Set "
-    "beforehand, by Airflow's defaults: the Dag's first task may be tried again (it could not); tasks call an api-server fifteen "
-    "times, at most ten seconds apart (five times, up to ninety apart); a dead scheduler's tasks are looked for every minute "
-    "(every five). On these days deaths were noticed sooner than by default (chaos_airflow.SOONER)."
+    "beforehand, by Airflow's defaults: the Dag's first task may be tried again (it could not); tasks call an api-server "
+    "fifteen times, at most ten seconds apart (five times, up to ninety apart); a dead scheduler's tasks are looked for every "
+    "minute (every five). On these days deaths were noticed sooner than by default (chaos_airflow.SOONER)."
 )
 DAY_SECONDS = 2400.0
 """A day that takes longer than this has not ended right."""
