@@ -86,6 +86,20 @@ def test_the_frame_for_pandas_has_no_python_object_per_value():
     assert frame.columns.tolist() == impressions().schema.names
 
 
+def test_great_expectations_hashes_no_frame(store, monkeypatch):
+    """Its fingerprint of all values is read by nobody; the border is put back for whoever else uses the library."""
+    from great_expectations.execution_engine import pandas_execution_engine as engine
+
+    def refuse(_frame):
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr(engine, "hash_pandas_dataframe", refuse)
+    border = engine.HASH_THRESHOLD
+    findings, _ = run_suite(store, "items", DAY, catalogue(), item_suite(SETTINGS, []), version=1)
+    assert findings
+    assert border == engine.HASH_THRESHOLD > 0
+
+
 def test_pages_load_nothing_from_elsewhere(store):
     _, index = run_suite(store, "items", DAY, catalogue(), item_suite(SETTINGS, []), version=7)
     pages = sorted(Path(store.address(index)).parent.rglob("*.html"))
