@@ -12,11 +12,12 @@ import argparse
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from benchmarks.chaos_airflow import Cluster, start
+from benchmarks.chaos_airflow import Cluster, start, wait
 from benchmarks.chaos_ground import DAY, MODULES, contents, differences, range_of, raw_world, reference
 from benchmarks.results import write_section
 from icg_tasks.lake.store import open_store
@@ -86,11 +87,9 @@ def live(keep: Path, order: Order, until: float) -> bool:
 def drain(cluster: Cluster) -> None:
     """Begin nothing more, and let what is at work end."""
     cluster.pause(True)
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while time.monotonic() < deadline:
-        if cluster.ask("select 1 from task_instance where state in ('running', 'queued') limit 1") == []:
-            return
-        time.sleep(2)
+    idle = "select 1 from task_instance where state in ('running', 'queued') limit 1"
+    with suppress(TimeoutError):
+        wait(lambda: cluster.ask(idle) == [], _DRAIN_SECONDS, "tasks at work", every=2)
 
 
 def turns_taken(cluster_folder: Path) -> str:

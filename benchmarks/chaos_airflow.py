@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 import httpx
-import psycopg2  # type: ignore[import-untyped]
+import psycopg
 from botocore.config import Config
 
 from benchmarks.chaos_ground import KEY, SETTINGS
@@ -73,18 +73,7 @@ class Cluster:
 
     def ask(self, words: str, *values: object) -> list[tuple[Any, ...]] | None:
         """Rows of a query; None where the database does not answer."""
-        try:
-            connection = psycopg2.connect(self.database.replace("+psycopg2", ""), connect_timeout=5)
-        except psycopg2.Error:
-            return None
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(words, values)
-                return list(cursor.fetchall())
-        except psycopg2.Error:
-            return None
-        finally:
-            connection.close()
+        return rows_of(self.database, words, *values)
 
     def tasks(self, run_id: str) -> list[Task] | None:
         """The run's task instances; None: no news."""
@@ -159,6 +148,15 @@ class Cluster:
         return self.client.post(f"{self.url}{path}", json=dict(body), headers=self._token())
 
 
+def rows_of(address: str, words: str, *values: object) -> list[tuple[Any, ...]] | None:
+    """Rows of a query to the database at SQLAlchemy's address; None where it does not answer."""
+    try:
+        with psycopg.connect(address.replace("+psycopg2", ""), connect_timeout=5) as connection:
+            return connection.execute(words.encode(), values or None).fetchall()
+    except psycopg.Error:
+        return None
+
+
 def wait(ready: Callable[[], bool], seconds: float, message: str, every: float = 0.5) -> None:
     """Until ready; raises TimeoutError."""
     deadline = time.monotonic() + seconds
@@ -225,7 +223,7 @@ def keep_template(template: Path) -> None:
         options.home.mkdir(parents=True, exist_ok=True)
         environment = airflow_environment(options, stage_environment(options, "", {}), free_ports(1)[0])
         environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = address
-        time.sleep(2)
+        wait(lambda: rows_of(address, "select 1") is not None, 60, "PostgreSQL does not answer")
         run_airflow(environment, template.parent / "migrate.log", "db", "migrate", tries=3)
     finally:
         supervisor.close()
