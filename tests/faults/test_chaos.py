@@ -59,7 +59,7 @@ def test_table_counts_days_that_ended_right() -> None:
     assert [ended_right(day) for day in days] == [True, False]
     text = table(days, {"wall": 20.0})
     assert "| store | store | 3 | 2 | 4 (4) |" in text
-    assert "Day 2: success;  ['missing x']" in text
+    assert "Day 2: success; ['missing x']" in text
 
 
 @pytest.mark.slow
