@@ -31,7 +31,8 @@ def six_by_eight(evaluation: Evaluation | None, addresses: Mapping[str, str], na
             f"<td>{picture(addresses.get(images[segment, item].get(arm, '')), f'{titles[item]}: {words}')}</td>"
             for item in items
         )
-        return f'<tr><th scope="row">{icon}<b>{escape(words)}</b> {escape(small)}</th>{cells}</tr>'
+        who = f'<div class="who">{icon}<div><b>{escape(words)}</b> {escape(small)}</div></div>'
+        return f'<tr><th scope="row">{who}</th>{cells}</tr>'
 
     def taste(segment: str) -> str:
         view = views.get(segment)

@@ -63,7 +63,7 @@ img.small { image-rendering:pixelated; } .gone { aspect-ratio:1; display:grid; p
   width:calc(100% + 16px);
   } .grid8 td,.grid8 th { padding:0; border:0; vertical-align:middle; } .grid8 tbody th { width:132px; font-size:13px;
   color:var(--soft); line-height:1.3; } .grid8 thead td { width:132px; } .grid8 th b { color:var(--ink); display:block; }
-.grid8 th .icon { float:left; margin:0 8px 4px 0; } .grid8 th .icon svg { display:block; }
+.who { display:flex; gap:8px; align-items:center; }
 .grid8 thead th { font-size:11.5px; font-weight:400; line-height:1.25; text-align:center; vertical-align:bottom; }
 .grid8 tbody+tbody::before { content:""; display:block; height:10px; }
 .segment { margin:28px 0; } .segment>header { display:flex; flex-wrap:wrap; align-items:center; gap:4px 16px;

@@ -170,7 +170,7 @@ def test_the_grid_has_a_row_per_segment_and_a_column_per_item(
         assert sheet.size == (6 + 8 * 134, 6 + 3 * 134)
     html = _page(store)
     grid = html[html.index('class="grid8"') :]
-    rows = re.findall(r"<b>([^<]+)</b> (\w+) · [\d,]+ users</th>", grid[: grid.index("</table>")])
+    rows = re.findall(r"<b>([^<]+)</b> (\w+) · [\d,]+ users</div>", grid[: grid.index("</table>")])
     named = re.findall(r'<h3>\d+\. ([^<]+)</h3><span class="soft">(\w+) ·', html)
     assert len(rows) == 3
     assert set(rows) <= set(named)
