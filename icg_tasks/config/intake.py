@@ -24,7 +24,7 @@ class IntakeSettings:
     anomaly_warning: float = 4.0  # robust z-score from which a figure of the day is a warning; 0: never
     anomaly_refusal: float = 0.0  # and from which the day is refused; 0: never
     engine: str = "auto"  # Great Expectations runs on: pandas | spark | auto: Spark from intake.spark_rows rows on
-    spark_rows: int = 12_000_000  # Spark takes several times the time: for days beyond memory (ten million rows: 7 GiB)
+    spark_rows: int = 12_000_000  # Spark takes several times the time: for days beyond memory (ten million rows: 6 GiB)
     surfaces: str = "home,search,similar"
     max_position: int = 63
     non_clicks_per_click: int = 4  # ingest, where the outside data has no impressions: observed absences sampled per click

@@ -4,7 +4,9 @@ Vectorised over pyarrow and NumPy; a value that cannot be read is marked, never 
 Shapes: every array has one entry per row of the raw table.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -54,7 +56,9 @@ def concat_columns(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
     """Parsed columns of several files below each other; raises ValueError without any."""
     if not parts:
         raise ValueError("no parsed files to put below each other")
-    return {name: _stacked([part[name] for part in parts]) for name in parts[0]}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        stacked = pool.map(lambda name: _stacked([part[name] for part in parts]), parts[0])
+        return dict(zip(parts[0], stacked, strict=True))
 
 
 def readable_text(column: pa.ChunkedArray) -> tuple[pa.Array, Bools]:

@@ -4,11 +4,12 @@ Pages: ``reports/data_docs/ds=D/<data set>/index.html``, ``expectations/…``, `
 and nothing is loaded from elsewhere, so they work from a folder too. Does not know what is expected or what a failure means.
 """
 
+import importlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -55,7 +56,7 @@ def run_suite(
 ) -> tuple[list[Finding], str]:
     """Findings in suite order, and the store key of the Data Docs' first page. On Spark where ``spark`` says how."""
     if spark is None:
-        with _arrow_strings(), _no_fingerprint():
+        with _arrow_strings():
             return _run(store, dataset, day, _pandas_frame(table, expectations), expectations, version=version, engine="pandas")
     from icg_tasks.intake.great_spark import spark_frame
 
@@ -82,29 +83,15 @@ def _arrow_strings() -> AbstractContextManager[None]:
     return found
 
 
-@contextmanager
-def _no_fingerprint() -> Iterator[None]:
-    """Great Expectations hashes every value of a frame below a gigabyte, for a mark that nothing here reads: a quarter of the
-    stage's time at ten million rows. Its border is a constant of the module, no setting."""
-    from great_expectations.execution_engine import pandas_execution_engine as engine
-
-    border = engine.HASH_THRESHOLD
-    engine.HASH_THRESHOLD = 0.0
-    try:
-        yield
-    finally:
-        engine.HASH_THRESHOLD = border
-
-
 def _pandas_frame(table: pa.Table, expectations: Sequence[Any]) -> Any:
-    """The rows for pandas: texts as categories, so that each is looked at once, but those that are to be unique; whole numbers
-    as 64 bits, since bounds of narrower ones are compared value by value in Python.
+    """The rows for pandas: texts of a set as categories, so that each is looked at once; whole numbers as 64 bits, since bounds
+    of narrower ones are compared value by value in Python.
     """
-    unique = {one.column for one in expectations if one.expectation_type == "expect_column_values_to_be_unique"}
+    sets = {one.column for one in expectations if one.expectation_type == "expect_column_values_to_be_in_set"}
     columns = {}
     for name in table.schema.names:
         column = table.column(name)
-        if pa.types.is_string(column.type) and name not in unique:
+        if pa.types.is_string(column.type) and name in sets:
             columns[name] = column.dictionary_encode()
         else:
             columns[name] = column.cast(pa.int64()) if pa.types.is_integer(column.type) else column
@@ -117,6 +104,7 @@ def _run(
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
 
+    importlib.import_module("icg_tasks.intake.great_columns")  # which tells Great Expectations of add_pandas_columns
     with tempfile.TemporaryDirectory() as scratch:
         context = gx.get_context(mode="ephemeral")
         for name in list(context.get_site_names()):
@@ -124,7 +112,7 @@ def _run(
         context.add_data_docs_site(site_name=_SITE, site_config=_site(Path(scratch)))
         context.variables.progress_bars = {"globally": False}
         sources = context.data_sources
-        source = sources.add_pandas("clean") if engine == "pandas" else sources.add_spark("clean", persist=False)
+        source = sources.add_pandas_columns("clean") if engine == "pandas" else sources.add_spark("clean", persist=False)
         batch = source.add_dataframe_asset(dataset).add_batch_definition_whole_dataframe(day.isoformat())
         made = gx.ExpectationSuite(name=dataset, expectations=list(expectations), meta={"version": version})
         suite = context.suites.add(made)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from icg_tasks.config.intake import IntakeSettings
@@ -96,10 +95,13 @@ def _of_a_later_day(columns: Columns, facts: ImpressionFacts, _candidates: Bools
 
 
 def _repeated(columns: Columns, _facts: DayFacts, candidates: Bools) -> Bools:
-    """Of candidates with one id the first stays."""
-    ids = pd.Series(columns["impression_id"].values.to_numpy(zero_copy_only=False))[candidates]
+    """Of candidates with one id the first stays: where codes are given in order of appearance, each new one is the largest."""
+    encoded = columns["impression_id"].values.filter(pa.array(candidates)).dictionary_encode()
     repeated = np.zeros(len(candidates), dtype=bool)
-    repeated[ids.index[ids.duplicated()].to_numpy()] = True
+    if len(encoded.dictionary) < len(encoded):
+        codes = encoded.indices.to_numpy()
+        largest = np.maximum.accumulate(codes)
+        repeated[np.flatnonzero(candidates)[1:]] = codes[1:] <= largest[:-1]
     return repeated
 
 

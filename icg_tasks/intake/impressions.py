@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -98,20 +100,27 @@ class Impressions(Subject[CataloguedFacts]):
 
     def table(self, columns: Columns, good: Bools, _facts: CataloguedFacts) -> pa.Table:
         """Rows of schema IMPRESSIONS by time, then id."""
-        picked = {name: column.values.filter(pa.array(good)) if isinstance(column.values, pa.Array) else column.values[good]
-                  for name, column in columns.items()}  # fmt: skip
-        dwell = np.where(picked["clicked"] == 1, picked["dwell_seconds"], np.nan)
-        table = pa.table(
-            {
-                **{name: picked[name] for name in ("impression_id", "user_id", "item_id", "surface", "cover_id")},
-                "shown_at": pa.array(picked["shown_at"], TIMESTAMP),
-                "position": pa.array(picked["position"].astype(np.int32)),
-                "propensity": pa.array(picked["propensity"]),
-                "clicked": pa.array(picked["clicked"] == 1),
-                "dwell_seconds": pa.array(dwell, from_pandas=True),
-            }
-        )
-        return table.select(IMPRESSIONS.names).sort_by(self.order())
+        taken = np.flatnonzero(good)
+        times, ids = columns["shown_at"].values[taken], columns["impression_id"].values.take(pa.array(taken))
+        places = pc.sort_indices(pa.table({"shown_at": times, "impression_id": ids}), sort_keys=self.order()).to_numpy()
+        order, values = taken[places], {"impression_id": ids.take(pa.array(places)), "shown_at": times[places]}
+
+        def picked(name: str) -> Any:
+            if name in values:
+                return values[name]
+            column = columns[name].values
+            return column.take(pa.array(order)) if isinstance(column, pa.Array) else column[order]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            values |= dict(zip(columns, pool.map(picked, columns), strict=True))
+        clicked = values["clicked"] == 1
+        values |= {
+            "shown_at": pa.array(values["shown_at"], TIMESTAMP),
+            "position": pa.array(values["position"].astype(np.int32)),
+            "clicked": pa.array(clicked),
+            "dwell_seconds": pa.array(np.where(clicked, values["dwell_seconds"], np.nan), from_pandas=True),
+        }
+        return pa.table({name: values[name] for name in IMPRESSIONS.names})
 
     def frame(self, clean: pa.Table, facts: CataloguedFacts) -> pa.Table:
         """The clean rows, clicks as 0/1, and two helper columns."""

@@ -4,6 +4,7 @@
 like is its Subject's business.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
@@ -31,7 +32,15 @@ from icg_tasks.intake.sorting import clean_metadata, parse_day, quarantine_table
 from icg_tasks.intake.subject import Subject
 from icg_tasks.intake.versions import version_of
 from icg_tasks.intake.windows import trailing_week
-from icg_tasks.lake.partitions import find_partition, latest_partition_before, read_partition, write_partition
+from icg_tasks.lake.partitions import (
+    encode_part,
+    find_partition,
+    finish_partition,
+    latest_partition_before,
+    read_partition,
+    store_part,
+    write_partition,
+)
 from icg_tasks.stage import StageContext
 
 F = TypeVar("F", bound=DayFacts)
@@ -59,15 +68,19 @@ def validate_day(context: StageContext, subject: Subject[F], day: date) -> DayRe
     raw = read_raw_day(context.store, subject.raw, day, max_file_bytes=context.settings.intake.max_raw_file_bytes)
     columns = parse_day(raw, subject.kinds)
     facts = subject.facts(context, day, columns)
-    found = judge(subject.checks, columns, facts)
-    let_in = subject.columns_let_in(columns)
-    out = subject.kept_out(let_in, day)
-    rules = said_about(subject.checks, facts)
-    held = quarantine_table(raw, np.where(out, 0, found), rules, declared=subject.raw_schema.names, user_name=subject.user_name)
+    with ThreadPoolExecutor(1) as beside:  # hashing names is Python's work, rules and sorting are NumPy's and Arrow's
+        naming = beside.submit(subject.columns_let_in, columns)
+        found = judge(subject.checks, columns, facts)
+        let_in = naming.result()
+        out = subject.kept_out(let_in, day)
+        sorting = beside.submit(subject.table, let_in, (found == 0) & ~out, facts)
+        refused, rules = np.where(out, 0, found), said_about(subject.checks, facts)
+        held = quarantine_table(raw, refused, rules, declared=subject.raw_schema.names, user_name=subject.user_name)
+        clean = sorting.result()
     raw_rows = raw.readable_rows + raw.lost_rows - int(out.sum())
     schema = _schema(context, subject, raw, day, raw_rows)
     rows = Sorted(
-        clean=subject.table(let_in, (found == 0) & ~out, facts),
+        clean=clean,
         held=held,
         raw_rows=raw_rows,
         lost_rows=raw.lost_rows,
@@ -164,7 +177,10 @@ def _settle(context: StageContext, subject: Subject[F], facts: F, rows: Sorted) 
     frame = subject.frame(rows.clean, facts)
     suite = subject.suite(context, trailing_week(store, subject.clean, day), frame.num_rows)
     spark = context.settings.spark if on_spark(settings, frame.num_rows) else None
-    findings, docs = run_suite(store, subject.name, day, frame, suite, version=version_of(subject.name), spark=spark)
+    with ThreadPoolExecutor(1) as beside:
+        encoding = beside.submit(encode_part, subject.clean, day, rows.clean, schema=subject.schema)
+        findings, docs = run_suite(store, subject.name, day, frame, suite, version=version_of(subject.name), spark=spark)
+        encoded = encoding.result()
     remarks = list(rows.schema.remarks) if rows.schema else []
     figures = subject.profile(store, rows.clean, reasons, facts)
     anomalies = profile_day(store, subject.name, day, figures, settings, remarks=remarks, docs=docs)
@@ -172,7 +188,7 @@ def _settle(context: StageContext, subject: Subject[F], facts: F, rows: Sorted) 
     _pass_gate(context, subject, day, rows, reasons, findings, docs, faults)
     own = subject.figures(rows.clean, facts)
     metadata = {**rows.metadata, "quarantined": reasons, **own, "suite": version_of(subject.name)}
-    write_partition(store, subject.clean, day, [rows.clean], schema=subject.schema, metadata=metadata)
+    finish_partition(store, subject.clean, day, [store_part(store, subject.clean, day, 0, encoded)], metadata=metadata)
     if rows.let_in:
         _write_held(context, subject, day, rows, reasons)
     clean = f"{rows.clean.num_rows} of {rows.raw_rows} {subject.name} clean"

@@ -4,8 +4,10 @@ Files come from outside: names, sizes and content are not trusted. Sizes are bou
 decoding. Does not know what the columns mean.
 """
 
+import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,9 +19,11 @@ import pyarrow.parquet as pq
 
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.partitions import PARTITION_MANIFEST, checked_key, partition_prefix
+from icg_tasks.intake.parquet_sizes import text_sizes
 from icg_tasks.lake.partitions import Partition, find_partition
 from icg_tasks.lake.store import ObjectStore
 
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 OWN_WRITER = "part-"  # files our own partition writer makes: when a manifest no longer lists one, it is a left-over
 
 
@@ -84,15 +88,15 @@ def read_raw_day(store: ObjectStore, dataset: str, day: date, *, max_file_bytes:
     tables: dict[str, pa.Table] = {}
     bad = [complaint] if complaint else []
     readable_bytes = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        for key in sorted({*keys, *listed}):
-            size = _size(store, key)
-            try:
-                tables[key] = _read(store, key, size, max_file_bytes, Path(scratch))
-                readable_bytes += size or 0
-            except UnreadableFileError as error:
-                rows = error.rows if error.rows is not None else listed.get(key)
-                bad.append(BadFile(key=key, reason=error.reason, detail=str(error), rows=rows, size=size or 0))
+    names = sorted({*keys, *listed})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = list(pool.map(lambda key: _read(store, key, listed.get(key), max_file_bytes), names))
+    for key, (file, size) in zip(names, files, strict=True):
+        if isinstance(file, BadFile):
+            bad.append(file)
+        else:
+            tables[key] = file
+            readable_bytes += size
     metadata = manifest.metadata if manifest and isinstance(manifest.metadata, dict) else {}
     return RawDay(tables=tables, bad_files=bad, readable_bytes=readable_bytes, metadata=metadata)
 
@@ -127,7 +131,17 @@ def _size(store: ObjectStore, key: str) -> int | None:
         return None
 
 
-def _read(store: ObjectStore, key: str, size: int | None, max_file_bytes: int, scratch: Path) -> pa.Table:
+def _read(store: ObjectStore, key: str, promised: int | None, max_file_bytes: int) -> tuple[pa.Table | BadFile, int]:
+    """The file as a table, or why it is none (``promised``: the rows its manifest says it has); and its bytes as stored."""
+    size = _size(store, key)
+    try:
+        return _read_table(store, key, size, max_file_bytes), size or 0
+    except UnreadableFileError as error:
+        rows = error.rows if error.rows is not None else promised
+        return BadFile(key=key, reason=error.reason, detail=str(error), rows=rows, size=size or 0), size or 0
+
+
+def _read_table(store: ObjectStore, key: str, size: int | None, max_file_bytes: int) -> pa.Table:
     try:
         checked_key(key)
     except DataCorrupt as error:
@@ -139,10 +153,12 @@ def _read(store: ObjectStore, key: str, size: int | None, max_file_bytes: int, s
     if size > max_file_bytes:
         raise UnreadableFileError("file_too_large", f"{size} bytes; intake.max_raw_file_bytes allows {max_file_bytes}")
     path = store.local_path(key)
-    if path is None:
-        path = scratch / "raw.parquet"
+    if path is not None:
+        return read_parquet_bounded(path, max_file_bytes)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "raw.parquet"
         store.download(key, path)
-    return read_parquet_bounded(path, max_file_bytes)
+        return read_parquet_bounded(path, max_file_bytes)
 
 
 def read_parquet_bounded(path: Path, max_bytes: int) -> pa.Table:
@@ -154,22 +170,74 @@ def read_parquet_bounded(path: Path, max_bytes: int) -> pa.Table:
 
 
 def _decode(path: Path, max_bytes: int) -> pa.Table:
-    """Text columns are read as dictionaries, so that a small file of one huge repeated text cannot fill the memory."""
     with pq.ParquetFile(path) as plain:
         schema = plain.schema_arrow
         footer = plain.metadata
-        decoded = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    decoded = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
     if max(decoded, footer.num_rows) > max_bytes:
-        raise UnreadableFileError(
-            "file_too_large", f"{decoded} bytes once decoded; intake.max_raw_file_bytes allows {max_bytes}"
-        )
-    texts = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_binary(item.type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
-        table = file.read()
-    expanded = sum(_expanded_bytes(column) for column in table.columns)
+        raise _too_large(decoded, "once decoded", max_bytes)
+    texts = frozenset(item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_binary(item.type))
+    ways = _ways_to_read(path, footer, texts, max_bytes)
+    with pq.ParquetFile(path, read_dictionary=ways.dictionaries) as file:
+        rest = [place for place, item in enumerate(schema) if item.name not in ways.slices]
+        parts = [file.read(columns=sorted({schema.field(place).name for place in rest}), use_threads=False)]
+        parts += [_read_slices(file, name, rows, max_bytes) for name, rows in ways.slices.items()]
+    columns = [column for part in parts for column in part.columns]
+    expanded = sum(_expanded_bytes(column) for column in columns)
     if expanded > max_bytes:
-        raise UnreadableFileError("file_too_large", f"{expanded} bytes of text; intake.max_raw_file_bytes allows {max_bytes}")
-    return table
+        raise _too_large(expanded, "of text", max_bytes)
+    return pa.table(columns, [name for part in parts for name in part.column_names])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ways:
+    """How text columns are read that may take too much: as dictionaries, so that a small file of one huge repeated text cannot
+    fill the memory, or where Arrow cannot do that, so many rows at once. Others are read as they are, ten times as fast.
+    """
+
+    dictionaries: list[str]
+    slices: dict[str, int]
+
+
+def _ways_to_read(path: Path, footer: pq.FileMetaData, texts: frozenset[str], max_bytes: int) -> _Ways:
+    """Raises UnreadableFileError where a column that is no text is too large."""
+    ways, numbers = _Ways(dictionaries=[], slices={}), 0
+    for place in range(footer.num_columns):
+        leaf = footer.schema.column(place)
+        chunks = [footer.row_group(group).column(place) for group in range(footer.num_row_groups)]
+        if leaf.physical_type != "BYTE_ARRAY":
+            numbers += (_WIDTHS.get(leaf.physical_type) or leaf.length) * sum(chunk.num_values for chunk in chunks)
+            continue
+        sizes = [text_sizes(path, chunk) for chunk in chunks]
+        total = sum(max_bytes if size is None or size.total is None else size.total for size in sizes)
+        if leaf.path in texts and leaf.max_repetition_level == 0 and leaf.max_definition_level <= 1:
+            if total > max_bytes // len(texts):
+                longest = max((size.longest for size in sizes if size is not None and size.total is None), default=0)
+                if longest:
+                    ways.slices[leaf.path] = max(1, max_bytes // longest)
+                else:
+                    ways.dictionaries.append(leaf.path)
+        elif total > max_bytes:
+            what = f"of text, or more than can be told, in column {ascii(leaf.path)[1:-1][:60]}"
+            raise _too_large(total, what, max_bytes)
+    if numbers > max_bytes:
+        raise _too_large(numbers, "of numbers", max_bytes)
+    return ways
+
+
+def _read_slices(file: pq.ParquetFile, name: str, rows: int, max_bytes: int) -> pa.Table:
+    """One column, no more than so many rows decoded at a time; raises UnreadableFileError as soon as it is too much."""
+    batches, size = [], 0
+    for batch in file.iter_batches(batch_size=rows, columns=[name], use_threads=False):
+        batches.append(batch)
+        size += batch.nbytes
+        if size > max_bytes:
+            raise _too_large(size, "of text", max_bytes)
+    return pa.Table.from_batches(batches)
+
+
+def _too_large(size: int, what: str, max_bytes: int) -> UnreadableFileError:
+    return UnreadableFileError("file_too_large", f"{size} bytes {what}; intake.max_raw_file_bytes allows {max_bytes}")
 
 
 def _expanded_bytes(column: pa.ChunkedArray) -> int:

@@ -33,6 +33,14 @@ class PartitionFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodedPart:
+    """A data file's bytes, before it has a name."""
+
+    data: bytes
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Partition:
     """What a manifest says."""
 
@@ -77,11 +85,24 @@ def write_partition_part(
     store: ObjectStore, dataset: str, run_date: date, number: int, table: pa.Table, *, schema: pa.Schema
 ) -> PartitionFile:
     """Write one data file, invisible until ``finish_partition`` lists it (many workers may write at once)."""
+    return store_part(store, dataset, run_date, number, encode_part(dataset, run_date, table, schema=schema))
+
+
+def encode_part(dataset: str, run_date: date, table: pa.Table, *, schema: pa.Schema) -> EncodedPart:
+    """A data file that is written nowhere yet; raises DataCorrupt where the table cannot be cast to ``schema``."""
     try:
         whole = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, KeyError, ValueError) as error:
         raise DataCorrupt(f"{dataset} for {run_date}: table does not fit its declared schema: {error}") from error
-    return _write_file(store, dataset, run_date, number, parquet_bytes(whole), whole.num_rows)
+    return EncodedPart(data=parquet_bytes(whole), rows=whole.num_rows)
+
+
+def store_part(store: ObjectStore, dataset: str, run_date: date, number: int, part: EncodedPart) -> PartitionFile:
+    """Write an encoded data file, invisible until ``finish_partition`` lists it."""
+    digest = hashlib.sha256(part.data).hexdigest()
+    key = f"{partition_prefix(dataset, run_date)}/part-{number:05d}-{digest[:12]}.parquet"
+    store.put(key, part.data)
+    return PartitionFile(key=key, rows=part.rows, size=len(part.data), sha256=digest)
 
 
 def write_partition_files(
@@ -90,8 +111,8 @@ def write_partition_files(
     """Replace one day's partition whole by these Parquet files (what Spark wrote), in the given order."""
     files = []
     for number, path in enumerate(paths):
-        data = path.read_bytes()
-        files.append(_write_file(store, dataset, run_date, number, data, pq.read_metadata(path).num_rows))
+        part = EncodedPart(data=path.read_bytes(), rows=pq.read_metadata(path).num_rows)
+        files.append(store_part(store, dataset, run_date, number, part))
     return finish_partition(store, dataset, run_date, files, metadata=metadata)
 
 
@@ -144,13 +165,6 @@ def local_files(store: ObjectStore, partition: Partition, scratch: Path) -> list
                 store.download(file.key, path)
         paths.append(path)
     return paths
-
-
-def _write_file(store: ObjectStore, dataset: str, run_date: date, number: int, data: bytes, rows: int) -> PartitionFile:
-    digest = hashlib.sha256(data).hexdigest()
-    key = f"{partition_prefix(dataset, run_date)}/part-{number:05d}-{digest[:12]}.parquet"
-    store.put(key, data)
-    return PartitionFile(key=key, rows=rows, size=len(data), sha256=digest)
 
 
 def finish_partition(

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from icg_tasks.contracts.errors import DataMissing
@@ -104,3 +105,58 @@ def test_large_files_are_refused_as_stored_and_as_decoded(store, platform):
     day = read(store, limit=30_000_000)
     assert reasons(day) == {"bomb.parquet": "file_too_large"}
     assert reasons(read(store, limit=1_000)) == {"big.parquet": "file_too_large", "bomb.parquet": "file_too_large"}
+
+
+LONG = "y" * 100_000
+BOMBS = {
+    "large_string": pa.table({"x": pa.array([LONG] * 500, pa.large_string())}),
+    "nested": pa.table({"x": pa.array([[LONG, LONG]] * 250)}),
+    "numbers": pa.table({"x": pa.array([7] * 900_000, pa.int64())}),
+    "fixed": pa.table({"x": pa.array([LONG.encode()] * 500, pa.binary(len(LONG)))}),
+    "text": pa.table({"x": [LONG] * 500}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOMBS))
+def test_small_files_that_would_fill_the_memory_are_refused_whatever_their_type(store, platform, name):
+    platform.put_file("raw/items", "bomb.parquet", BOMBS[name])
+    assert len(store.get(f"{PREFIX}/bomb.parquet")) < 100_000
+    assert reasons(read(store)) == {"bomb.parquet": "file_too_large"}
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_texts_in_every_encoding_are_read(store, platform, tmp_path, encoding):
+    """As Spark (Parquet version 2) and DuckDB write them."""
+    table = pa.table({"x": [f"text {number}" for number in range(5_000)], "y": [None] * 4_999 + ["one"]})
+    pq.write_table(table, tmp_path / "x.parquet", use_dictionary=False, column_encoding={"x": encoding}, data_page_size=2_000)
+    store.put(f"{PREFIX}/odd.parquet", (tmp_path / "x.parquet").read_bytes())
+    (found,) = read(store).tables.values()
+    assert found.select(["x", "y"]).to_pydict() == table.to_pydict()
+
+
+def test_a_huge_prefix_that_all_share_is_refused(store, platform, tmp_path):
+    table = pa.table({"x": [LONG + f"{number:05d}" for number in range(5_000)], "y": ["short"] * 5_000})
+    pq.write_table(table, tmp_path / "x.parquet", use_dictionary=False, column_encoding={"x": "DELTA_BYTE_ARRAY"})
+    store.put(f"{PREFIX}/bomb.parquet", (tmp_path / "x.parquet").read_bytes())
+    assert (tmp_path / "x.parquet").stat().st_size < 300_000
+    assert reasons(read(store)) == {"bomb.parquet": "file_too_large"}
+
+
+def test_a_text_that_comes_twice_is_kept_as_the_file_has_it(store, platform):
+    platform.put_file("raw/items", "x.parquet", pa.table([["a"], ["b"], [1]], names=["x", "x", "n"]))
+    (found,) = read(store).tables.values()
+    assert sorted(found.column_names) == ["n", "x", "x"]
+
+
+def test_files_of_another_writer_are_read(store, platform, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "duck.parquet"
+    rows = "SELECT 'user-' || i AS user_id, 'item-' || (i % 7) AS item_id, i AS position FROM range(20000) t(i)"
+    duckdb.sql(f"COPY ({rows}) TO '{path}' (FORMAT parquet, PARQUET_VERSION 'V2')")
+    store.put(f"{PREFIX}/duck.parquet", path.read_bytes())
+    (found,) = read(store, limit=1_500_000).tables.values()
+    assert found.sort_by("position").select(["user_id", "item_id", "position"]).to_pydict() == {
+        "user_id": [f"user-{number}" for number in range(20_000)],
+        "item_id": [f"item-{number % 7}" for number in range(20_000)],
+        "position": list(range(20_000)),
+    }
