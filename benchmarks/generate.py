@@ -39,6 +39,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "64 at once": {"cpu_batch_size": 64},
     "32 at once, weights in bfloat16": OURS | {"half_weights": True},
     "32 at once, channels last": OURS | {"channels_last": True},
+    "32 at once, float32": OURS | {"precision": "float32"},
+    "32 at once, float32, ONNX Runtime": OURS | {"runtime": "onnx"},
     "32 at once, compiled": OURS | {"compile": True},
 }
 """Products in bfloat16 and lean layers unless something else is said."""

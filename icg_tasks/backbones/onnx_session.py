@@ -5,22 +5,18 @@ padded), so a vector does not depend on how many others were asked for. Knows te
 Legend: B batch, E embedding width, T text positions.
 """
 
-import io
-import logging
-import warnings
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from icg_tasks.backbones.encoder import DualEncoder
+from icg_tasks.backbones.onnx_files import export_module, open_session
 from icg_tasks.contracts.errors import IcgError, SettingsError
 
 MAX_ABS_DIFFERENCE = 1e-3
@@ -98,7 +94,7 @@ def open_onnx_encoder(encoder: DualEncoder, cache: Path, *, device: str = "auto"
     """
     paths = export_towers(encoder, cache)
     wants_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    sessions = {name: _open(path, wants_cuda) for name, path in paths.items()}
+    sessions = {name: open_session(path, wants_cuda=wants_cuda) for name, path in paths.items()}
     providers = {session.get_providers()[0] for session in sessions.values()}
     if device == "cuda" and providers != {"CUDAExecutionProvider"}:
         raise SettingsError(
@@ -127,36 +123,8 @@ def export_towers(encoder: DualEncoder, cache: Path) -> dict[str, Path]:
 
 def _export(tower: nn.Module, sample: Tensor, input_name: str, path: Path) -> None:
     partial = path.with_suffix(".partial")
-    said = io.StringIO()  # the exporter reports on stdout, which belongs to the stage's closing line
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns once per torchvision operator that is not installed
-    with redirect_stdout(said), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        program: Any = torch.onnx.export(
-            tower,
-            (sample,),
-            input_names=[input_name],
-            output_names=["vectors"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-        )
-        program.save(str(partial), external_data=False)
+    export_module(tower, (sample,), partial, inputs=[input_name], outputs=["vectors"], any_batch=True)
     partial.replace(path)
-
-
-def _open(path: Path, wants_cuda: bool) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if wants_cuda:
-        onnxruntime.preload_dlls()  # the CUDA libraries that came with torch
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))  # TF32 alone is off by 1e-3
-    else:
-        options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # its exceptions share no public base
-        path.unlink(missing_ok=True)
-        raise IcgError(f"{path}: ONNX Runtime cannot open this export ({error}); it is removed, run the stage again") from error
 
 
 def _in_batches(session: Any, name: str, rows: NDArray[Any]) -> Floats:

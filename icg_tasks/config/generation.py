@@ -14,4 +14,5 @@ class GenerationSettings:
     channels_last: bool = False  # convolutions' memory layout of denoiser and autoencoder
     half_weights: bool = False  # the denoiser whole in bfloat16 on a CPU that multiplies in it, not its products alone
     lean_layers: bool = True  # layers that draw the same with less work on a CPU
+    runtime: str = "torch"  # torch | onnx: ONNX Runtime draws, in float32 on a CPU; faster where that has no bfloat16 products
     compile: bool = False  # torch.compile of the denoiser; needs a C++ compiler on a CPU, costs about a minute per process

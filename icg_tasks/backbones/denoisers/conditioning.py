@@ -5,6 +5,7 @@ Legend: B images, L conditioning positions, C conditioning width, P pooled width
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -125,7 +126,7 @@ class Denoiser(Protocol):
         """Whether network and decoder compute their activations again in the backward pass instead of keeping them (off)."""
         ...
 
-    def quicken(self, *, channels_last: bool, compiled: bool, lean: bool = False) -> None:
+    def quicken(self, *, channels_last: bool, compiled: bool, lean: bool = False, onnx_cache: Path | None = None) -> None:
         """Options that change speed, and images by rounding alone (all off); for drawing, not for training."""
         ...
 

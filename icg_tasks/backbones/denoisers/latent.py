@@ -20,7 +20,7 @@ from icg_tasks.backbones.denoisers.lean import lighten
 from icg_tasks.backbones.denoisers.pipeline_folder import PipelineFolder
 from icg_tasks.backbones.denoisers.schedules import Schedule
 from icg_tasks.backbones.device import Compute
-from icg_tasks.contracts.errors import DataCorrupt
+from icg_tasks.contracts.errors import DataCorrupt, SettingsError
 
 
 class LatentDenoiser(ABC):
@@ -88,13 +88,17 @@ class LatentDenoiser(ABC):
             else:
                 model.disable_gradient_checkpointing()
 
-    def quicken(self, *, channels_last: bool, compiled: bool, lean: bool = False) -> None:
+    def quicken(self, *, channels_last: bool, compiled: bool, lean: bool = False, onnx_cache: Path | None = None) -> None:
         """Lighter layers, another memory layout of convolutions, a compiled network: the same sums, rounded otherwise.
 
-        For drawing alone; ``lean`` is for processors and leaves an accelerator's network as it is.
+        For drawing alone; ``lean`` is for processors and leaves an accelerator's network as it is. ``onnx_cache``: ONNX Runtime
+        runs network and decoder, in float32, on a processor; exports lie in that folder. Raises SettingsError where that and
+        something else are asked for together.
         """
+        if onnx_cache is not None:
+            self._refuse_beside_onnx(channels_last=channels_last, compiled=compiled)
         if lean and self.compute.device.type == "cpu":
-            products = torch.bfloat16 if self.compute.bfloat16 else None
+            products = torch.bfloat16 if self.compute.bfloat16 and onnx_cache is None else None
             lighten(self.network, products)
             lighten(self.vae.decoder, None if self.vae.config.force_upcast else products)
         if channels_last:
@@ -104,6 +108,19 @@ class LatentDenoiser(ABC):
         if compiled:
             self.network.compile(dynamic=False)
             self._freezes = self.compute.device.type == "cpu"
+        if onnx_cache is not None:
+            from icg_tasks.backbones.onnx_forward import run_by_onnx
+
+            run_by_onnx(self.network, onnx_cache, sampled=True)
+            run_by_onnx(self.vae.decoder, onnx_cache, sampled=False)
+
+    def _refuse_beside_onnx(self, **others: bool) -> None:
+        """What ONNX Runtime cannot be asked for together with."""
+        if self.compute.device.type != "cpu" or self.compute.frozen_dtype != torch.float32:
+            raise SettingsError("generation.runtime=onnx draws in float32 on a CPU; on a GPU, or with generation.half_weights, "
+                                "leave it at torch (and see generation.compile)")  # fmt: skip
+        if any(others.values()):
+            raise SettingsError("generation.runtime=onnx goes with neither generation.channels_last nor generation.compile")
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Noise [B, N, H, W] from one CPU generator per image."""

@@ -68,7 +68,9 @@ class IcgGenerator:
         language = open_language_model(settings.backbones, compute)
         denoiser = open_denoiser(settings, replace(compute, half_on_cpu=settings.generation.half_weights), lora)
         how = settings.generation
-        denoiser.quicken(channels_last=how.channels_last, compiled=how.compile, lean=how.lean_layers)
+        denoiser.quicken(
+            channels_last=how.channels_last, compiled=how.compile, lean=how.lean_layers, onnx_cache=_onnx_cache(settings)
+        )
         return cls(IcgAdapter.load(adapter), language, denoiser, settings.covers, compute, settings.generation)
 
     @torch.no_grad()
@@ -135,6 +137,14 @@ def images_at_once(covers: CoverSettings, generation: GenerationSettings, comput
             f"generation.cpu_batch_size is {generation.cpu_batch_size}, covers.batch_size {covers.batch_size}; expected 1 or up"
         )
     return min(covers.batch_size, generation.cpu_batch_size) if compute.device.type == "cpu" else covers.batch_size
+
+
+def _onnx_cache(settings: Settings) -> Path | None:
+    """Where exports of the denoiser lie, None where torch draws; raises SettingsError for another runtime."""
+    runtime = settings.generation.runtime
+    if runtime not in {"torch", "onnx"}:
+        raise SettingsError(f"generation.runtime={runtime!r}: expected torch or onnx")
+    return Path(settings.work_folder) / "onnx-denoiser" if runtime == "onnx" else None
 
 
 def warn(message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from icg_tasks.contracts.errors import DataCorrupt, DataMissing
+from icg_tasks.contracts.errors import DataCorrupt, DataMissing, SettingsError
 from icg_tasks.lake.registry import publish_version, set_champion
 from icg_tasks.models.icg.adapter import KIND, AdapterConfig, IcgAdapter
 from icg_tasks.models.icg.generator import IcgGenerator
@@ -52,6 +52,19 @@ def test_an_image_does_not_depend_on_how_many_others_are_drawn(generator: IcgGen
     assert torch.equal((many[0] * 255).round(), (alone[0] * 255).round())
     assert torch.equal(many, generator.sample(told, list(range(6))))
     assert (many[0] - many[1]).abs().mean() > 1e-3
+
+
+def test_onnx_runtime_draws_the_same_where_it_is_asked_for(context: StageContext, generator: IcgGenerator) -> None:
+    how = replace(context.settings.generation, runtime="onnx")
+    other = IcgGenerator.load(replace(context, settings=replace(context.settings, generation=how)))
+    users = torch.randn(6, 256, generator=torch.Generator().manual_seed(4))
+    told = generator.conditions(states(generator).expand(6, -1, -1), users)
+    found = other.sample(told, list(range(6)))
+    assert (found - generator.sample(told, list(range(6)))).abs().mean() < 4e-3  # a level of 255; ours may multiply in bfloat16
+    assert torch.equal(other.sample(told.rows(slice(0, 1)), [0])[0], found[0])
+    strange = replace(context, settings=replace(context.settings, generation=replace(how, runtime="tensorrt")))
+    with pytest.raises(SettingsError, match="expected torch or onnx"):
+        IcgGenerator.load(strange)
 
 
 def test_nobody_and_a_scale_of_zero_are_the_plain_condition(generator: IcgGenerator) -> None:
