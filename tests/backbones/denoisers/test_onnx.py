@@ -43,9 +43,9 @@ class Layer(nn.Module):
         self.product = nn.Linear(4, 3)
 
     def forward(self, rows: torch.Tensor, more: dict[str, torch.Tensor] | None = None, sign: float = 1.0) -> torch.Tensor:
-        found = sign * self.product(rows)
         found: torch.Tensor = sign * self.product(rows) + (0.0 if more is None else more["shift"])
         return found
+
 
 def layer(seed: int = 3) -> Layer:
     torch.manual_seed(seed)
