@@ -36,7 +36,8 @@ find_python() {
 pip_setting() {
   local name=$1 variable=$2
   [ -n "${!variable:-}" ] && { echo "${!variable}"; return; }
-  "$venv/bin/python" -m pip config get "global.$name" 2>/dev/null || true
+  # Not "config get": Debian's pip 23.0 looks at the user's own file alone.
+  printf '%b' "$("$venv/bin/python" -m pip config list 2>/dev/null | sed -n "s/^global\.$name='\(.*\)'\$/\1/p" | tail -n 1)"
 }
 hand_pip_settings_to_uv() {
   local value
@@ -67,13 +68,17 @@ install() { # packages by the lock: uv where it can be had, else pip (163 s inst
 }
 
 python=$(find_python)
-if [ -e "$venv" ] && ! is_python_311 "$python_of_venv"; then
-  say "$venv holds no working Python 3.11; making it anew"
+is_whole() { is_python_311 "$python_of_venv" && "$python_of_venv" -m pip --version >/dev/null 2>&1; }
+if [ -e "$venv" ] && ! is_whole; then
+  say "$venv holds no working Python 3.11 with pip; making it anew"
   rm -rf "$venv"
 fi
 if [ ! -e "$venv" ]; then
   say "making $venv with $("$python" --version)"
-  "$python" -m venv "$venv" || fail "$python cannot make virtual environments." "Debian or Ubuntu: apt-get install python3.11-venv"
+  if ! "$python" -m venv "$venv" >&2; then
+    rm -rf "$venv"  # half of one would be taken for whole the next time
+    fail "$python cannot make virtual environments." "Debian or Ubuntu: apt-get install python3.11-venv; then the same command again."
+  fi
 fi
 rm -f "$venv/.icg-stamp"
 mkdir -p .cache
