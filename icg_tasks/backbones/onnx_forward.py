@@ -128,9 +128,7 @@ def _digest(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.reshape(1).view(torch.uint8).numpy()
-        )
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
     config = getattr(module, "config", None)
     digest.update(repr(sorted(dict(config).items()) if config else "").encode())
     return digest.hexdigest()
