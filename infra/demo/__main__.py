@@ -16,11 +16,13 @@ from subprocess import Popen
 from rich.console import Console
 from rich.markup import escape
 
+from icg_tasks.contracts.pseudonym import KEY_VARIABLE
 from icg_tasks.contracts.stages import GENERATE_COVERS
 from icg_tasks.lake.store import open_store
 from infra.demo import s3
 from infra.demo.airflow import Airflow, TaskState
 from infra.demo.environment import airflow_environment, stage_environment
+from infra.demo.example import example_command
 from infra.demo.memory import MemoryWatch
 from infra.demo.options import NUM_DAYS, DemoFailed, Options, check_options, read_options
 from infra.demo.processes import Service, free_ports, stop, tail
@@ -96,6 +98,7 @@ def run_day(console: Console, options: Options, services: list[Service]) -> None
     airflow = Airflow(options, airflow_environment(options, environment, free_ports(1)[0]))
     try:
         _run_in(console, options, environment, airflow, services, store_uri)
+        _print_example(console, options, environment, store_uri, str(kept) if moto else store_uri)
     finally:
         if moto:
             s3.copy_store(store_uri, str(kept))
@@ -136,6 +139,13 @@ def _run_in(
     if reused:
         console.print(f"reused, since nothing they read had changed: {', '.join(sorted(reused))}")
     print_summary(console, open_store(store_uri), options.run_date, reused)
+
+
+def _print_example(console: Console, options: Options, environment: Mapping[str, str], store_uri: str, place: str) -> None:
+    """How to ask for a cover; ``place``: where the store lies afterwards."""
+    command = example_command(open_store(store_uri), place, options.home, environment[KEY_VARIABLE].encode())
+    if command is not None:
+        console.print(f"ask for one {command}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _input_command(options: Options) -> list[str]:

@@ -16,7 +16,9 @@ from icg_tasks.contracts import partitions, schemas
 from icg_tasks.contracts.errors import EXIT_REFUSED
 from icg_tasks.contracts.stages import DAY_IN_ORDER
 from icg_tasks.lake.partitions import find_partition, read_partition, write_partition
+from icg_tasks.lake.store import open_store
 from infra.cloud.rights import roles
+from tests.conftest import TEST_KEY
 from tests.intake.scanning import readable_bytes
 from tests.pipeline.conftest import REPOSITORY
 
@@ -194,6 +196,26 @@ def test_reader_finds_a_cover_for_a_user_of_a_top_segment(ended_day):
     user = next(row["user_id"] for row in users if row["segment_id"] == segment)
     words = ["covers", "get", "--user", user, "--hashed", "--item", min(items), "--set", f"store={world.uri}"]
     assert main(words) == 0
+
+
+def test_the_demos_last_line_asks_for_a_personal_cover_that_is_there(ended_day, monkeypatch, tmp_path, capsys):
+    from icg_tasks.cli import main
+    from infra.demo.example import example_command, somebody_with_a_cover
+
+    world, _ = ended_day
+    user, item = somebody_with_a_cover(world.store, TEST_KEY.encode())
+    monkeypatch.chdir(tmp_path)
+    command = example_command(world.store, world.uri, tmp_path / ".demo", TEST_KEY.encode())
+    assert command == f"ICG_STORE={world.uri} .venv/bin/icg covers get --user {user} --item {item} --out cover.webp"
+    capsys.readouterr()
+    assert main([*command.split()[2:], "--set", f"store={world.uri}"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["source"], answer["user"]) == ("segment", user)
+    assert (tmp_path / "cover.webp").read_bytes()[8:12] == b"WEBP"
+    monkeypatch.delenv("ICG_PSEUDONYM_KEY")
+    command = example_command(world.store, "s3://bucket/store", tmp_path / ".demo", TEST_KEY.encode())
+    assert command.startswith("ICG_STORE=s3://bucket/store ICG_PSEUDONYM_KEY=$(cat .demo/secrets/pseudonym_key) .venv/bin/icg")
+    assert example_command(open_store(str(tmp_path / "empty")), "x", tmp_path, TEST_KEY.encode()) is None
 
 
 def test_garbage_day_is_refused_and_yesterdays_covers_stay(ended_day):
