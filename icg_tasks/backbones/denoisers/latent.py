@@ -7,6 +7,7 @@ Legend: B images, L positions, C width, P pooled width, N latent channels, H W l
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -97,8 +98,9 @@ class LatentDenoiser(ABC):
         """
         if onnx_cache is not None:
             self._refuse_beside_onnx(channels_last=channels_last, compiled=compiled)
+            self.compute = replace(self.compute, bfloat16=False)
         if lean and self.compute.device.type == "cpu":
-            products = torch.bfloat16 if self.compute.bfloat16 and onnx_cache is None else None
+            products = torch.bfloat16 if self.compute.bfloat16 else None
             lighten(self.network, products)
             lighten(self.vae.decoder, None if self.vae.config.force_upcast else products)
         if channels_last:

@@ -71,7 +71,10 @@ class IcgGenerator:
         denoiser.quicken(
             channels_last=how.channels_last, compiled=how.compile, lean=how.lean_layers, onnx_cache=_onnx_cache(settings)
         )
-        return cls(IcgAdapter.load(adapter), language, denoiser, settings.covers, compute, settings.generation)
+        found = cls(IcgAdapter.load(adapter), language, denoiser, settings.covers, compute, settings.generation)
+        if how.runtime == "onnx":
+            found._draw_nothing()
+        return found
 
     @torch.no_grad()
     def item_states(self, images: Sequence[Image.Image], titles: Sequence[str]) -> Tensor:
@@ -123,6 +126,11 @@ class IcgGenerator:
             return self._walk(told, [seeds[row] for row in rows_B.tolist()])
 
         return self.pixels(self.batches.run(draw, len(seeds)))
+
+    def _draw_nothing(self) -> None:
+        """One batch, for what is made at the first call: torch.export wants no other thread at work."""
+        told = self.conditions(self.adapter.meta_tokens.new_zeros(self.batches.size, *self.adapter.meta_tokens.shape), None)
+        self.sample(told, range(self.batches.size))
 
     def _walk(self, told: Conditioning, seeds: Sequence[int]) -> Tensor:
         """Guided latents: told and untold in one call of the network with twice the batch."""
