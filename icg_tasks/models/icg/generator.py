@@ -25,6 +25,7 @@ from icg_tasks.config.settings import CoverSettings, Settings
 from icg_tasks.contracts.errors import DataCorrupt, SettingsError
 from icg_tasks.lake.registry import champion_as_of, fetch_version, require_champion
 from icg_tasks.models.icg.adapter import KIND, IcgAdapter
+from icg_tasks.models.training.threads import one_thread
 from icg_tasks.stage import StageContext
 
 DENOISER = "denoiser"
@@ -130,7 +131,8 @@ class IcgGenerator:
     def _draw_nothing(self) -> None:
         """One batch, for what is made at the first call: torch.export wants no other thread at work."""
         told = self.conditions(self.adapter.meta_tokens.new_zeros(self.batches.size, *self.adapter.meta_tokens.shape), None)
-        self.sample(told, range(self.batches.size))
+        with one_thread():  # as many as ONNX Runtime takes from then on, and as the engine draws with
+            self.sample(told, range(self.batches.size))
 
     def _walk(self, told: Conditioning, seeds: Sequence[int]) -> Tensor:
         """Guided latents: told and untold in one call of the network with twice the batch."""
