@@ -143,7 +143,7 @@ def _storage(text: str) -> list[str]:
     reading, publishing = section("Reading published covers", text), section("Publishing covers", text)
     rows = figure(r"file \| ([\d,]+) and", reading) + figure(r"and ([\d,]+);", reading)
     index_bytes = figure(r"; (\d+) MB \|", reading) * 1e6 / rows
-    build = figure(r"building it, once \| ([\d.,]+) s", reading) / rows
+    build = figure(r"building it from its tables, once \| ([\d.,]+) s", reading) / rows
     look_up = figure(r"look-ups, reader: p50, p99 \| ([\d.]+) µs", reading)
     a_second = figure(r"16 at once \| [\d.,]+ s, ([\d.,]+) files", publishing)
     files, size = figure(r"files \| ([\d,]+),", publishing), figure(r"files \| [\d,]+, ([\d.]+) MB", publishing)

@@ -179,8 +179,8 @@ def _decode(path: Path, max_bytes: int) -> pa.Table:
     texts = frozenset(item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_binary(item.type))
     ways = _ways_to_read(path, footer, texts, max_bytes)
     with pq.ParquetFile(path, read_dictionary=ways.dictionaries) as file:
-        rest = [place for place, item in enumerate(schema) if item.name not in ways.slices]
-        parts = [file.read(columns=sorted({schema.field(place).name for place in rest}), use_threads=False)]
+        rest = [name for name in dict.fromkeys(schema.names) if name not in ways.slices] if ways.slices else None
+        parts = [file.read(columns=rest, use_threads=False)]
         parts += [_read_slices(file, name, rows, max_bytes) for name, rows in ways.slices.items()]
     columns = [column for part in parts for column in part.columns]
     expanded = sum(_expanded_bytes(column) for column in columns)
@@ -212,9 +212,9 @@ def _ways_to_read(path: Path, footer: pq.FileMetaData, texts: frozenset[str], ma
         total = sum(max_bytes if size is None or size.total is None else size.total for size in sizes)
         if leaf.path in texts and leaf.max_repetition_level == 0 and leaf.max_definition_level <= 1:
             if total > max_bytes // len(texts):
-                longest = max((size.longest for size in sizes if size is not None and size.total is None), default=0)
-                if longest:
-                    ways.slices[leaf.path] = max(1, max_bytes // longest)
+                known = [size for size in sizes if size is not None]
+                if len(known) == len(sizes) and any(size.total is None for size in known):
+                    ways.slices[leaf.path] = max(1, max_bytes // max(1, *(size.longest for size in known)))
                 else:
                     ways.dictionaries.append(leaf.path)
         elif total > max_bytes:
