@@ -31,7 +31,7 @@ import pyarrow as pa
 from icg_tasks.config.settings import Settings
 from icg_tasks.contracts.errors import DataCorrupt, DataMissing
 from icg_tasks.contracts.schemas import RAW_ITEMS
-from icg_tasks.intake.raw import read_parquet_bounded
+from icg_tasks.intake.parquet_bounded import read_parquet_bounded
 from icg_tasks.intake.sources.laid_out import SEED, day_tables, file_sha256, generator_of, places, shown_rows, window
 from icg_tasks.intake.sources.outside import Bench, OutsideData
 
