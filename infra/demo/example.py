@@ -20,9 +20,9 @@ def somebody_with_a_cover(store: ObjectStore, key: bytes) -> tuple[str, str] | N
         day = reader.day
         if day is None:
             return None
-        rows = read_partition(store, COVER_MANIFESTS, day, ["segment_id", "item_id"])
-        segments, items = rows["segment_id"].to_pylist(), rows["item_id"].to_pylist()
-        of = {segment: item for segment, item in zip(segments, items, strict=True) if segment != EVERYONE}
+        rows = read_partition(store, COVER_MANIFESTS, day, ["segment_id", "item_id", "variant"]).to_pylist()
+        mine = [row for row in rows if row["segment_id"] != EVERYONE and row["variant"] == 0]
+        of = {row["segment_id"]: row["item_id"] for row in mine}
         for user in _users(store, day):
             segment = reader.segment(pseudonym(user, key), hashed=True)
             if segment in of:
